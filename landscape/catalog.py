@@ -1,0 +1,95 @@
+"""Every named choice: what it is called, where it lives and what it starts from. Rows are data; a test loads each one.
+
+Nothing here imports torch, so pages may read it. ``Row.load()`` imports what the row names.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from landscape.errors import unknown
+
+
+@dataclass(frozen=True)
+class Row:
+    """One choice: a title and a sentence for people, ``module:function`` for the program, settings it starts from."""
+
+    title: str
+    about: str
+    target: str
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+    def load(self):
+        module, _, name = self.target.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+# name -> function(seed: int = 0) -> data.Dataset
+DATASETS = {
+    "digits": Row("Handwritten digits 8x8", "1,797 scanned digits, ten classes.", "landscape.data.embedded:digits"),
+    "mnist1d": Row("MNIST-1D", "5,000 signals of 40 samples, ten classes.", "landscape.data.embedded:mnist1d"),
+    "mnist5k": Row("MNIST 5k", "5,000 handwritten digits 28x28.", "landscape.data.embedded:mnist5k"),
+    "moons": Row("Two moons", "Two interleaved half circles with noise.", "landscape.data.synthetic:moons"),
+    "spirals": Row("Three spirals", "Three interleaved spiral arms.", "landscape.data.synthetic:spirals"),
+    "regression": Row("1-D regression with gaps", "Three clusters of points with gaps between.",
+                      "landscape.data.synthetic:regression"),
+}
+
+# name -> function(shape: tuple[int, ...], outputs: int, widths, activation, norm) -> nn.Module
+NETWORKS = {
+    "mlp": Row("MLP", "Fully connected layers.", "landscape.networks.architectures:mlp",
+               {"widths": (100, 100), "norm": "none"}),
+    "conv": Row("Small conv net", "3x3 convolutions, stride 2, then a linear layer.",
+                "landscape.networks.architectures:conv", {"widths": (8, 16), "norm": "none"}),
+    "preresnet8": Row("PreResNet-8", "Pre-activation residual network, 8 layers.",
+                      "landscape.networks.architectures:preresnet8", {"widths": (8, 16, 32), "norm": "batch"}),
+    "preresnet20": Row("PreResNet-20", "Pre-activation residual network, 20 layers.",
+                       "landscape.networks.architectures:preresnet20", {"widths": (16, 32, 64), "norm": "batch"}),
+}
+ACTIVATIONS = ("relu", "tanh", "gelu")
+NORMS = ("none", "batch", "group")
+
+# name -> function(settings of training) -> rate(step, steps) in units of the base rate
+SCHEDULES = {
+    "constant": Row("Constant", "The same rate to the end.", "landscape.training.schedules:constant"),
+    "linear": Row("Linear decay of the talk", "Constant to one half, linear to 1% at nine tenths, then 1%.",
+                  "landscape.training.schedules:linear"),
+    "cosine": Row("Cosine", "Half a cosine from the base rate to zero.", "landscape.training.schedules:cosine"),
+}
+
+# What each task starts from; everything can be set. Measured to reach the figures the README quotes.
+TASKS: dict[str, dict[str, Any]] = {
+    "digits": {"network": "mlp", "widths": (32, 32), "train_size": 600, "epochs": 60, "batch_size": 64, "lr": 0.1,
+               "weight_decay": 5e-4, "curve_epochs": 60, "curve_lr": 0.1},
+    "mnist1d": {"network": "mlp", "widths": (100, 100), "epochs": 40, "batch_size": 128, "lr": 0.2,
+                "weight_decay": 1e-3, "curve_epochs": 40, "curve_lr": 0.2},
+    "mnist5k": {"network": "conv", "widths": (8, 16), "norm": "batch", "train_size": 3000, "epochs": 10,
+                "batch_size": 128, "lr": 0.1, "weight_decay": 5e-4, "curve_epochs": 10, "curve_lr": 0.1, "grid": 49},
+    "moons": {"network": "mlp", "widths": (32, 32), "epochs": 100, "batch_size": 50, "lr": 0.1, "weight_decay": 1e-3,
+              "curve_epochs": 100, "curve_lr": 0.1},
+    "spirals": {"network": "mlp", "widths": (32, 32), "epochs": 150, "batch_size": 50, "lr": 0.1,
+                "weight_decay": 5e-4, "curve_epochs": 150, "curve_lr": 0.1},
+    "regression": {"network": "mlp", "widths": (50, 50), "epochs": 200, "batch_size": 50, "lr": 0.02,
+                   "weight_decay": 1e-4, "curve_epochs": 200, "curve_lr": 0.02, "noise_variance": 0.05},
+}
+OWN_DATA = {"network": "mlp", "widths": (100, 100), "epochs": 40, "batch_size": 128, "lr": 0.1, "weight_decay": 5e-4,
+            "curve_epochs": 40, "curve_lr": 0.1}
+
+# name -> settings model (no torch) and function(settings, context) (torch)
+RECIPES = {
+    "valleys": Row("Valleys", "Three optima, the curves between them and the three planes of slide 7.",
+                   "landscape.recipes.valleys:compute", {"settings": "landscape.settings:Valleys"}),
+    "training": Row("Training", "K networks trained at once from K seeds.",
+                    "landscape.recipes.training:compute", {"settings": "landscape.settings:Training"}),
+    "curves": Row("Curves", "A Bezier curve and a polygonal chain between two trained networks.",
+                  "landscape.recipes.curves:compute", {"settings": "landscape.settings:Curves"}),
+}
+
+
+def row(kind: str, table: dict[str, Row], name: str) -> Row:
+    """The row called ``name``; an unknown name is answered with the nearest right one."""
+    if name not in table:
+        raise unknown(kind, name, table)
+    return table[name]

@@ -1,0 +1,34 @@
+"""All errors a user can meet. Each message says what was expected, what was found and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LandscapeError(Exception):
+    """Something the user can act on; shown as its message, without a traceback."""
+
+
+class BadInput(LandscapeError, ValueError):
+    """A setting, a name or a file is not usable."""
+
+
+class Cancelled(LandscapeError):
+    """The job was asked to stop; everything saved so far is kept."""
+
+
+class Diverged(LandscapeError):
+    """Training left the finite numbers; the message names which network and when."""
+
+
+class StoreError(LandscapeError):
+    """The store cannot be read or written as asked."""
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> BadInput:
+    """The error for a name that does not exist, with the nearest name that does."""
+    choices = sorted(map(str, choices))
+    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return BadInput(f"There is no {kind} {name!r}.{hint} Choose one of: {', '.join(choices)}.")

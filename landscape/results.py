@@ -1,0 +1,139 @@
+"""What recipes compute and figures draw: plain numpy values that go to disk and back unchanged.
+
+Metric names, one spelling everywhere: ``{split}_{quantity}`` with split ``train``, ``validation`` or ``test`` and
+quantity ``nll`` (mean, nats per example), ``loss`` (``nll`` plus half weight decay times the squared norm: the
+objective that was trained) or ``error`` (fraction wrong; for regression the root mean squared error).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+METRICS = {
+    "train_loss": "train loss",
+    "train_nll": "train NLL",
+    "train_error": "train error",
+    "test_nll": "test NLL",
+    "test_error": "test error",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Mark:
+    """A network drawn on a surface, evaluated directly: ``values`` are its own, not the surface's.
+
+    ``kind`` is ``optimum``, ``end`` (of a curve), ``bend`` or ``point``; ``residual`` is its distance from the plane.
+    """
+
+    name: str
+    kind: str
+    x: float
+    y: float
+    values: dict[str, float]
+    residual: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Metrics on a plane of weight space.
+
+    ``axes`` are Euclidean distances in weight space, shapes ``(X,)`` and ``(Y,)``; every array in ``values`` has shape
+    ``(X, Y)`` (first axis is x), NaN where nothing is known yet. ``evaluated`` is True where a network was evaluated,
+    False where the value is interpolated. ``path`` (T, 2) is the curve that lies in the plane, if one does.
+    ``info`` says how true the picture is::
+
+        {"title": str, "angle": degrees between the raw directions, "anchor_error": {metric: largest relative
+         difference between surface and direct evaluation at the marks}, "data": {"train": n, "test": n},
+         "batchnorm": "none" | "stored" | "re-estimated on n training examples", "evaluations": int, "cells": int,
+         "final": bool, "interpolation": {"held_out": n, metric: 99th percentile of |error| / colour range} | {},
+         "task": str, "weight_decay": float, "test_seen": str}
+    """
+
+    axes: tuple[np.ndarray, np.ndarray]
+    values: dict[str, np.ndarray]
+    evaluated: np.ndarray
+    marks: tuple[Mark, ...] = ()
+    path: np.ndarray | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Metrics along a path in weight space: ``kind`` is ``segment``, ``bezier`` or ``chain``.
+
+    ``t`` (T,) in [0, 1]; ``distance`` (T,) arc length from the start; ``values`` arrays of shape (T,). ``positions``
+    maps the name of a plane to the path's coordinates in it (T, 2), for a marker that walks on the surfaces.
+    """
+
+    kind: str
+    t: np.ndarray
+    distance: np.ndarray
+    values: dict[str, np.ndarray]
+    positions: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What training logged: ``epochs`` (E,), ``lr`` (E,) the rate at the epoch's last step, ``values`` (K, E) per network.
+
+    ``names`` are the K networks (``seed 0``, ``bezier`` ...); NaN from the epoch in which a network diverged.
+    """
+
+    names: tuple[str, ...]
+    epochs: np.ndarray
+    lr: np.ndarray
+    values: dict[str, np.ndarray]
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """A JSON object: the machine-readable result of a run."""
+
+    values: dict[str, Any]
+
+
+TYPES = {kind.__name__: kind for kind in (Surface, Profile, History, Summary)}
+
+
+def pack(result) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """``(meta, arrays)``: a JSON object and a flat dict of arrays, from which ``unpack`` makes an equal result."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def walk(value, path):
+        if isinstance(value, np.ndarray):
+            arrays[path] = value
+            return {"__array__": path}
+        if dataclasses.is_dataclass(value):
+            return {f.name: walk(getattr(value, f.name), f"{path}/{f.name}") for f in dataclasses.fields(value)}
+        if isinstance(value, dict):
+            return {str(k): walk(v, f"{path}/{k}") for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [walk(v, f"{path}/{i}") for i, v in enumerate(value)]
+        return value.item() if isinstance(value, np.generic) else value
+
+    name = type(result).__name__
+    if name not in TYPES:
+        raise TypeError(f"expected one of {', '.join(TYPES)}, found {name}")
+    return {"type": name, "value": walk(result, name)}, arrays
+
+
+def unpack(meta: dict[str, Any], arrays: dict[str, np.ndarray]):
+    """The result that ``pack`` took apart."""
+
+    def build(value):
+        if isinstance(value, dict):
+            return arrays[value["__array__"]] if "__array__" in value else {k: build(v) for k, v in value.items()}
+        return [build(v) for v in value] if isinstance(value, list) else value
+
+    fields = build(meta["value"])
+    for name in ("axes", "marks", "names"):
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    if "marks" in fields:
+        fields["marks"] = tuple(Mark(**mark) for mark in fields["marks"])
+    return TYPES[meta["type"]](**fields)
