@@ -1,0 +1,156 @@
+"""The evaluator: metrics of many networks of one subspace, each computed from its coordinates, none ever stored.
+
+For stacks of linear layers the first layer is affine in the coordinates, x W(z)' = x W_0' + sum_k z_k x D_k', so its
+products are made once for the whole surface; the other layers run on cache-sized tiles of examples. One thread a core,
+each with one torch thread. Other modules run one network at a time in the same threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape.geometry.subspace import Subspace
+from landscape.networks import dense
+from landscape.networks.net import Buffers
+from landscape.training.task import Task
+
+TILE = 512  # examples: activations of a few hundred units then stay in a core's second-level cache
+WEIGHT_BYTES = 16 * 2**20  # of the weights of one chunk of networks
+
+
+class Evaluator:
+    """``evaluator(z)`` -> ``{"train_nll": (N,), "train_error", "train_loss", "test_nll", ...}`` for coordinates z (N, K).
+
+    Values are float64 numpy arrays, sums of per-example values in float64. Results do not depend on how the points are
+    divided among threads. With BatchNorm, statistics are re-estimated for every point unless ``buffers`` are given.
+    """
+
+    def __init__(self, task: Task, subspace: Subspace, splits: Sequence[str] = ("train", "test"),
+                 buffers: Buffers | None = None, threads: int | None = None):
+        self.task, self.subspace, self.splits, self.buffers = task, subspace, tuple(splits), buffers
+        x = task.splits[self.splits[0]][0]
+        self.dtype, self.device = x.dtype, x.device
+        self.threads = 1 if self.device.type != "cpu" else threads or len(os.sched_getaffinity(0))
+        # Dense nets take the affine way as long as its products fit: K + 1 products of examples x first width.
+        self.layers = task.net.layers
+        self._first = {s: self._first_products(task.splits[s][0]) for s in self.splits} if self.layers else {}
+        size = self.subspace.origin.element_size() * task.net.size
+        self.chunk = max(1, min(16, WEIGHT_BYTES // size))
+
+    @torch.no_grad()
+    def __call__(self, z: np.ndarray, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, np.ndarray]:
+        """Metrics of every point; ``progress(done, total)`` is called as chunks finish and may raise to stop."""
+        z = torch.as_tensor(np.asarray(z, dtype=np.float64), device=self.subspace.origin.device).reshape(-1, len(self.subspace.basis))
+        results = torch.full((2 * len(self.splits), len(z)), float("nan"), dtype=torch.float64)
+        starts = list(range(0, len(z), self.chunk))
+        outer = torch.get_num_threads()
+        try:
+            self._run_chunks(z, starts, results, progress)
+        finally:
+            torch.set_num_threads(outer)
+        return self._named(z, results)
+
+    def _run_chunks(self, z, starts, results, progress) -> None:
+        def work(i: int) -> int:
+            if self.threads > 1:
+                torch.set_num_threads(1)
+            with torch.no_grad():
+                part = z[i : i + self.chunk]
+                results[:, i : i + self.chunk] = self._dense(part) if self.layers else self._modules(part)
+            return len(part)
+
+        done = 0
+        if self.threads == 1 or len(starts) == 1:
+            for i in starts:
+                done += work(i)
+                progress(done, len(z))
+            return
+        pool = ThreadPoolExecutor(self.threads)
+        try:
+            waiting, queue = set(), iter(starts)
+            while True:
+                while len(waiting) < 2 * self.threads and (i := next(queue, None)) is not None:
+                    waiting.add(pool.submit(work, i))
+                if not waiting:
+                    return
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                done += sum(f.result() for f in finished)
+                progress(done, len(z))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _named(self, z: Tensor, results: Tensor) -> dict[str, np.ndarray]:
+        penalty = self.penalty(z)
+        named = {}
+        for i, split in enumerate(self.splits):
+            nll, error = results[2 * i], self.task.likelihood.combine(results[2 * i + 1])
+            named |= {f"{split}_nll": nll.numpy(), f"{split}_error": error.numpy(), f"{split}_loss": nll.numpy() + penalty}
+        return named
+
+    def penalty(self, z) -> np.ndarray:
+        """Half weight decay times the squared norm (N,), from the quadratic form in the coordinates, float64."""
+        z = torch.as_tensor(z, dtype=torch.float64, device=self.subspace.origin.device)
+        origin, basis = self.subspace.origin, self.subspace.basis
+        squared = origin @ origin + 2 * z @ (basis @ origin) + ((z @ (basis @ basis.T)) * z).sum(-1)
+        return (0.5 * self.task.weight_decay * squared).cpu().numpy()
+
+    def _first_products(self, x: Tensor) -> Tensor:
+        """(K + 1, n, H): the first layer's outputs for the origin, and their change along each direction."""
+        first, x = self.layers[0], x.flatten(1).double()
+        rows = []
+        for vector in (self.subspace.origin, *self.subspace.basis):
+            product = x @ first.weight(vector).T
+            rows.append((product + first.offset(vector) if first.bias else product).to(self.dtype))
+        return torch.stack(rows)
+
+    def _dense(self, z: Tensor) -> Tensor:
+        """Mean NLL and error of each split (2 S, n) for a chunk of points (n, K)."""
+        weights = self.subspace.lift(z).to(self.dtype)
+        prepared = [[(layer.weight(w).T, layer.offset(w), layer.activation) for layer in self.layers[1:]] for w in weights]
+        coordinates = z.to(self.dtype).tolist()
+        out = torch.empty(2 * len(self.splits), len(z), dtype=torch.float64)
+        for s, split in enumerate(self.splits):
+            products, y = self._first[split], self.task.splits[split][1]
+            outputs = torch.empty(products.shape[1], self.layers[-1].outputs, dtype=self.dtype, device=self.device)
+            scratch = [torch.empty(TILE, layer.outputs, dtype=self.dtype, device=self.device) for layer in self.layers]
+            for p, (point, stack) in enumerate(zip(coordinates, prepared, strict=True)):
+                for i in range(0, products.shape[1], TILE):
+                    self._tile(products[:, i : i + TILE], point, stack, scratch, outputs[i : i + TILE])
+                out[2 * s, p] = self.task.likelihood.nll(outputs, y).double().mean()
+                out[2 * s + 1, p] = self.task.likelihood.error(outputs, y).double().mean()
+        return out
+
+    def _tile(self, products: Tensor, point, stack, scratch, outputs: Tensor) -> None:
+        size = products.shape[1]
+        h = scratch[0][:size] if stack else outputs
+        torch.add(products[0], products[1], alpha=point[0], out=h)
+        for k in range(1, len(point)):
+            h.add_(products[k + 1], alpha=point[k])
+        h = dense.activate_(self.layers[0].activation, h)
+        for i, (weight, offset, activation) in enumerate(stack, start=1):
+            target = outputs if i == len(stack) else scratch[i][:size]
+            torch.mm(h, weight, out=target) if offset is None else torch.addmm(offset, h, weight, out=target)
+            h = dense.activate_(activation, target)
+        if h is not outputs:
+            outputs.copy_(h)
+
+    def _modules(self, z: Tensor) -> Tensor:
+        out = torch.empty(2 * len(self.splits), len(z), dtype=torch.float64)
+        for p, w in enumerate(self.subspace.lift(z)):
+            w = w.to(self.dtype)
+            buffers = self.task.buffers(w) if self.buffers is None else self.buffers
+            for s, split in enumerate(self.splits):
+                x, y = self.task.splits[split]
+                sums = torch.zeros(2, dtype=torch.float64)
+                for i in range(0, len(x), TILE):
+                    outputs = self.task.net(w, x[i : i + TILE], buffers)
+                    sums[0] += self.task.likelihood.nll(outputs, y[i : i + TILE]).double().sum().cpu()
+                    sums[1] += self.task.likelihood.error(outputs, y[i : i + TILE]).double().sum().cpu()
+                out[2 * s : 2 * s + 2, p] = sums / len(x)
+        return out

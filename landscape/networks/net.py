@@ -1,0 +1,126 @@
+"""``Net``: any module as a function of a flat weight vector. The only place that calls ``functional_call``."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from landscape.networks import dense
+
+Buffers = dict[str, Tensor]
+
+
+class Net:
+    """A module without weights: ``net(w, x)`` with w in ``module.parameters()`` order.
+
+    The module handed in is copied and never changed: not its parameters, buffers or mode. Tied parameters appear once
+    in ``w``. Evaluation runs with dropout off and stored BatchNorm statistics; ``training=True`` runs the module in
+    training mode, updating the ``buffers`` handed in.
+    """
+
+    def __init__(self, module: nn.Module):
+        self._original = copy.deepcopy(module).requires_grad_(False).eval()
+        named = dict(self._original.named_parameters())
+        self.names = tuple(named)
+        self.shapes = tuple(p.shape for p in named.values())
+        self.sizes = [p.numel() for p in named.values()]
+        self.size = sum(self.sizes)
+        self.layers = dense.layers_of(self._original)
+        self.batchnorm = any(isinstance(m, _BatchNorm) and m.track_running_stats for m in self._original.modules())
+        self._modules = threading.local()
+
+    @property
+    def initial(self) -> Tensor:
+        """The weights the module came with, (P,)."""
+        return torch.cat([p.detach().reshape(-1) for p in self._original.parameters()])
+
+    @property
+    def buffers(self) -> Buffers:
+        """A copy of the buffers the module came with (BatchNorm statistics and the user's own)."""
+        return {name: b.detach().clone() for name, b in self._original.named_buffers()}
+
+    def unflatten(self, w: Tensor) -> Mapping[str, Tensor]:
+        """Named parameters, views of w: shapes (*n, *shape) for w (*n, P)."""
+        if w.shape[-1] != self.size:
+            raise ValueError(f"expected weights with {self.size} entries in the last axis, found shape {tuple(w.shape)}")
+        pieces = w.split(self.sizes, dim=-1)
+        return {n: p.unflatten(-1, s) if len(s) else p.squeeze(-1) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
+
+    def flatten(self, module: nn.Module) -> Tensor:
+        """The weights of a module of the same architecture, (P,)."""
+        return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
+
+    def __call__(self, w: Tensor, x: Tensor, buffers: Buffers | None = None, training: bool = False) -> Tensor:
+        """Outputs (B, ...) for w (P,), (N, B, ...) for w (N, P) on shared x.
+
+        ``buffers`` are those of one network, or with a leading axis N one set for each; default the module's own.
+        """
+        if w.ndim == 1:
+            return self._one(w, x, self.buffers if buffers is None else buffers, training)
+        if self.layers:
+            return dense.forward(self.layers, w, x.flatten(1))
+        return torch.stack([self._one(v, x, self.buffers if buffers is None else row(buffers, i, self), training)
+                            for i, v in enumerate(w)])
+
+    def each(self, w: Tensor, x: Tensor, buffers: Buffers | None = None, training: bool = False) -> Tensor:
+        """Outputs (N, B, ...) of network i on its own batch x[i]; w (N, P), x (N, B, ...), buffers (N, ...)."""
+        if self.layers:
+            return dense.forward(self.layers, w, x.flatten(2))
+        return torch.stack([self._one(w[i], x[i], self.buffers if buffers is None else row(buffers, i, self), training)
+                            for i in range(len(w))])
+
+    def estimate_batchnorm(self, w: Tensor, batches: list[Tensor], buffers: Buffers | None = None) -> Buffers:
+        """Buffers with BatchNorm statistics re-estimated for w (P,) on fixed batches; the others as given.
+
+        The mean over the batches of each batch's mean and unbiased variance, every layer fed by inputs that the layers
+        before normalised with the same batch's statistics: what ``update_bn`` with momentum=None gives. With one batch
+        it is the exact two-pass statistics of that batch. Dropout stays off.
+        """
+        buffers = {name: b.clone() for name, b in (self.buffers if buffers is None else buffers).items()}
+        module = self._module("statistics")
+        for name, child in module.named_modules():
+            if isinstance(child, _BatchNorm) and child.track_running_stats:
+                prefix = f"{name}." if name else ""
+                buffers[f"{prefix}running_mean"].zero_()
+                buffers[f"{prefix}running_var"].fill_(1)
+                buffers[f"{prefix}num_batches_tracked"].zero_()
+        named = self.unflatten(w)
+        for x in batches:
+            functional_call(module, (dict(named), buffers), (x,))
+        return buffers
+
+    def to(self, device=None, dtype=None) -> Net:
+        """The same network on another device or in another precision."""
+        return Net(copy.deepcopy(self._original).to(device=device, dtype=dtype))
+
+    def _one(self, w: Tensor, x: Tensor, buffers: Buffers, training: bool) -> Tensor:
+        return functional_call(self._module("training" if training else "evaluation"), (dict(self.unflatten(w)), buffers), (x,))
+
+    def _module(self, mode: str) -> nn.Module:
+        """This thread's copy in the mode asked for (``functional_call`` swaps attributes, so threads must not share)."""
+        if not hasattr(self._modules, mode):
+            module = copy.deepcopy(self._original).train(mode == "training")
+            if mode == "statistics":
+                for child in module.modules():
+                    if isinstance(child, _BatchNorm):
+                        child.train()
+                        child.momentum = None
+            setattr(self._modules, mode, module)
+        return getattr(self._modules, mode)
+
+
+def row(buffers: Buffers, i: int, net: Net) -> Buffers:
+    """The buffers of network i: its row where there is one set for each, the shared ones otherwise (views, not copies)."""
+    own = dict(net._original.named_buffers())
+    return {name: b[i] if b.ndim > own[name].ndim else b for name, b in buffers.items()}
+
+
+def stack(buffers: list[Buffers]) -> Buffers:
+    """One set of buffers with a leading axis for each network."""
+    return {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]} if buffers else {}

@@ -1,0 +1,85 @@
+"""A task: what a weight vector is judged by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from landscape.data import Dataset
+from landscape.networks.net import Buffers, Net, row
+from landscape.training.losses import Categorical, Gaussian, Likelihood
+
+CHUNK_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Net + data + likelihood + weight decay.
+
+    ``splits`` maps ``train``, ``validation`` and ``test`` to tensors (x, y). ``penalty`` is half weight decay times the
+    squared norm; ``loss`` is nll + penalty, the objective that is trained.
+    """
+
+    net: Net
+    splits: dict[str, tuple[Tensor, Tensor]]
+    likelihood: Likelihood
+    weight_decay: float
+    batchnorm_batches: tuple[Tensor, ...] = ()
+
+    def penalty(self, w: Tensor) -> Tensor:
+        """Half weight decay times the squared norm, (N,) for w (N, P)."""
+        return 0.5 * self.weight_decay * w.square().sum(-1)
+
+    def buffers(self, w: Tensor, given: Buffers | None = None, re_estimate: bool = True) -> Buffers | None:
+        """Buffers for one w (P,): statistics re-estimated on the fixed training batches, or those given."""
+        if not self.net.batchnorm or not re_estimate:
+            return given
+        return self.net.estimate_batchnorm(w, list(self.batchnorm_batches), given)
+
+    @torch.no_grad()
+    def evaluate(self, w: Tensor, split: str, buffers: Buffers | None = None) -> dict[str, Tensor]:
+        """``{"nll", "error", "penalty", "loss"}`` on a split, each (N,) float64 for w (N, P).
+
+        With BatchNorm and no buffers given, statistics are re-estimated for every weight vector.
+        """
+        x, y = self.splits[split]
+        sums = torch.zeros(2, len(w), dtype=torch.float64)
+        per_network = max(1, CHUNK_BYTES // (4 * len(x) * _widest(self.net, x)))
+        step = 1 if self.net.batchnorm else per_network
+        for i in range(0, len(w), step):
+            part = w[i : i + step]
+            if self.net.batchnorm:
+                own = self.buffers(part[0]) if buffers is None else row(buffers, i, self.net)
+                outputs = self.net(part[0], x, own)[None]
+            else:
+                outputs = self.net(part, x, buffers)
+            sums[0, i : i + step] = self.likelihood.nll(outputs, y).double().sum(-1).cpu()
+            sums[1, i : i + step] = self.likelihood.error(outputs, y).double().sum(-1).cpu()
+        nll, error = sums / len(x)
+        penalty = self.penalty(w.double()).cpu()
+        return {"nll": nll, "error": self.likelihood.combine(error), "penalty": penalty, "loss": nll + penalty}
+
+    def log_likelihood(self, w: Tensor) -> Tensor:
+        """The SUM of log-likelihoods over the training data, (N,), nats."""
+        return -self.evaluate(w, "train")["nll"] * len(self.splits["train"][0])
+
+
+def task_from(dataset: Dataset, net: Net, weight_decay: float, noise_variance: float = 0.05, device="cpu",
+              dtype=torch.float32, batchnorm_examples: int = 1000) -> Task:
+    """The task of a dataset: tensors on the device, the likelihood of its kind, one fixed batch for BatchNorm."""
+    splits = {}
+    for name in ("train", "validation", "test"):
+        split = getattr(dataset, name)
+        y = torch.as_tensor(split.y, device=device)
+        splits[name] = (torch.as_tensor(split.x, device=device, dtype=dtype), y.to(dtype) if y.is_floating_point() else y.long())
+    likelihood = Categorical() if dataset.kind == "classification" else Gaussian(noise_variance)
+    return Task(net, splits, likelihood, weight_decay, (splits["train"][0][:batchnorm_examples],))
+
+
+def _widest(net: Net, x: Tensor) -> int:
+    """Numbers the widest layer holds for one example: what one network costs in memory."""
+    widths = [layer.outputs for layer in net.layers] if net.layers else [math.prod(x.shape[1:])]
+    return max(widths)
