@@ -41,7 +41,7 @@ class Evaluator:
         self.layers = task.net.layers
         self._first = {s: self._first_products(task.splits[s][0]) for s in self.splits} if self.layers else {}
         size = self.subspace.origin.element_size() * task.net.size
-        self.chunk = max(1, min(16, WEIGHT_BYTES // size))
+        self.chunk = max(1, min(16, WEIGHT_BYTES // size)) if self.layers else 1
 
     @torch.no_grad()
     def __call__(self, z: np.ndarray, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Exhibits: settings -> compute -> results. The only room that knows both computing and runs."""

@@ -1,0 +1,189 @@
+"""What a recipe gets beside its settings: where to save, how to say how far it is, how to use another run."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import traceback
+from contextlib import suppress
+from typing import Any, Protocol
+
+import numpy as np
+
+from landscape import catalog
+from landscape.errors import Cancelled, LandscapeError, StoreError
+from landscape.runs import weights
+from landscape.runs.records import UNFINISHED, decode, encode, identify, plain
+from landscape.runs.stages import Stage
+from landscape.settings import Settings, settings_of
+
+INTERVAL = 0.2  # seconds between two reports
+STOPPED = "Cancelled. What was computed is kept; start it again to go on."
+
+
+class Writer(Protocol):
+    """The part of ``Store`` a job uses; in a worker, the same methods asked of the engine."""
+
+    def enter(self, key: str, recipe: str, title: str, settings: str, asked: bool) -> str: ...
+    def describe(self, key: str) -> dict[str, Any]: ...
+    def begin(self, key: str, host: str, pid: int) -> dict[str, Any]: ...
+    def link(self, key: str, parent: str) -> None: ...
+    def report(self, key: str, progress: dict[str, Any], cpu: float) -> bool: ...
+    def finish(self, key: str, status: str, message: str, detail: str, cpu: float) -> None: ...
+    def save(self, key: str, name: str, meta: str, arrays: bytes) -> int: ...
+    def load(self, key: str, name: str) -> dict[str, Any] | None: ...
+    def save_weights(self, key: str, name: str, data: bytes) -> None: ...
+    def load_weights(self, key: str, name: str) -> bytes | None: ...
+
+
+class Reader:
+    """The results of another run, for the recipe that asked for it."""
+
+    def __init__(self, writer: Writer, key: str):
+        self._writer, self.key = writer, key
+
+    def load(self, name: str):
+        """The result of that name, None if it is not there."""
+        found = self._writer.load(self.key, name)
+        return None if found is None else decode(found["meta"], found["arrays"])
+
+    def load_weights(self, name: str) -> dict[str, np.ndarray] | None:
+        found = self._writer.load_weights(self.key, name)
+        return None if found is None else weights.from_bytes(found)
+
+
+class Context(Reader):
+    """Handed to ``compute(settings, context)``. A job that starts again loads what it saved and goes on.
+
+    ``clock`` gives seconds and is there for tests. A context made by ``child`` shares its job's clock and stages.
+    """
+
+    def __init__(self, writer: Writer, key: str, above: Context | None = None, slot: Stage | None = None,
+                 clock=time.monotonic):
+        super().__init__(writer, key)
+        self._above, self._clock = above, above._clock if above else clock
+        self._stage = slot or Stage("")
+        self._root: Context = above._root if above else self
+        begun = writer.begin(key, socket.gethostname(), os.getpid())
+        self._fresh, self._cpu_before = begun["attempt"] == 1, begun["cpu_seconds"]
+        self._cpu_start = self._cpu_reported = _cpu()
+        if above is None:
+            self._last_report, self._last_written = self._clock(), -np.inf
+            self._now: tuple[str, dict] = ("starting", {})
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds this run has taken so far, over all attempts, with the runs made for it while it waited."""
+        return self._cpu_before + _cpu() - self._cpu_start
+
+    def plan(self, stages: list[tuple[str, float]]) -> None:
+        """The stages and their relative costs, once, first. A stage named like a recipe is what ``child`` fills."""
+        self._stage.plan(stages)
+        self._root._last_report = self._clock()
+        self._write()
+
+    def progress(self, stage: str, done: float, total: float, **detail) -> None:
+        """``done`` of ``total`` of a stage: cheap, to be called often. Raises Cancelled when the run is to stop."""
+        root, now = self._root, self._clock()
+        self._stage.part(stage).advance(min(1.0, done / total) if total else 1.0, now - root._last_report, self._fresh)
+        root._last_report, root._now = now, (stage, detail)
+        if now - root._last_written >= INTERVAL:
+            self._write()
+
+    def save(self, name: str, result) -> None:
+        """Save a ``results`` value, again and again as it gets finer; it is on disk when this returns."""
+        meta, arrays = encode(result)
+        self._writer.save(self.key, name, meta, arrays)
+
+    def save_weights(self, name: str, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
+        self._writer.save_weights(self.key, name, weights.to_bytes(arrays, metadata))
+
+    def child(self, recipe: str, settings: Settings | dict[str, Any], stage: str | None = None) -> Reader:
+        """Another run, computed inside this job unless it is done already; it becomes a parent of this run.
+
+        Its stages divide the stage of the plan that is named ``stage`` (default: like the recipe).
+        """
+        made = identify(recipe, settings)
+        slot = self._stage.slot(stage or recipe)
+        status = self._writer.enter(**made.row(), asked=False)
+        self._writer.link(self.key, made.key)
+        if status != "done":
+            compute(Context(self._writer, made.key, above=self, slot=slot), recipe, made.settings)
+        slot.complete()
+        self._root._last_report = self._clock()
+        self._write()
+        return Reader(self._writer, made.key)
+
+    def _write(self) -> None:
+        """Report this run and the runs it is made for; the first that is to stop stops all of them."""
+        self._root._last_written = self._clock()
+        stop = False
+        each: Context | None = self
+        while each is not None:
+            stop |= each._report()
+            each = each._above
+        if stop:
+            raise Cancelled(STOPPED)
+
+    def _report(self) -> bool:
+        name, detail = self._root._now
+        cpu = _cpu()
+        spent, self._cpu_reported = cpu - self._cpu_reported, cpu
+        stages = [{"name": leaf, "share": share, "done": stage.done} for leaf, share, stage in self._stage.leaves()]
+        return self._writer.report(self.key, {
+            "stage": name, "stages": stages, "fraction": self._stage.fraction, "eta_seconds": self._stage.eta(),
+            "detail": plain(detail), "updated": time.time()}, spent)
+
+    def _finish(self, status: str, message: str = "", detail: str = "") -> None:
+        if status == "done":
+            self._stage.complete()
+        self._report()
+        self._writer.finish(self.key, status, message, detail, 0.0)
+
+
+def compute(context: Context, recipe: str, settings: Settings) -> None:
+    """Run a recipe and write down how it ended; the error, if there was one, goes on to the caller."""
+    try:
+        catalog.row("recipe", catalog.RECIPES, recipe).load()(settings, context)
+        context._finish("done")
+    except BaseException as error:
+        with suppress(StoreError):  # a full disk takes no last words; the caller has the error and says them later
+            context._finish(*outcome(error))
+        raise
+
+
+def outcome(error: BaseException) -> tuple[str, str, str]:
+    """``(status, message, detail)`` of a run that ended with this error."""
+    if isinstance(error, (Cancelled, KeyboardInterrupt)):
+        return "cancelled", STOPPED, ""
+    if isinstance(error, LandscapeError):
+        return "failed", str(error), ""
+    return "failed", f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
+
+
+def run_job(writer: Writer, key: str) -> tuple[str, str, str]:
+    """Compute the run ``key`` unless it is at its end: ``(status, message, detail)``, which the store has too.
+
+    Errors of the recipe are an outcome; a lost connection to the store and Ctrl-C are raised.
+    """
+    run = writer.describe(key)
+    if run["status"] not in UNFINISHED:
+        return run["status"], "", ""
+    try:
+        settings = settings_of(run["recipe"])(**run["settings"])
+        compute(Context(writer, key), run["recipe"], settings)
+    except ConnectionError:
+        raise
+    except Exception as error:
+        end = outcome(error)
+        with suppress(StoreError):  # a run that could not begin; one that has ended stays as it is
+            writer.finish(key, *end, 0.0)
+        return end
+    return "done", "", ""
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    ended = os.times()
+    return time.process_time() + ended.children_user + ended.children_system

@@ -1,0 +1,122 @@
+"""The folder a store lives in, and the locks that say who writes it and who serves it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from landscape.errors import StoreError
+
+
+def home_of(home: Path | str | None = None) -> Path:
+    """The store's folder: as given, else ``LANDSCAPE_HOME``, else the platform's user data folder."""
+    return Path(home or os.environ.get("LANDSCAPE_HOME") or platformdirs.user_data_path("landscape", False)).absolute()
+
+
+def made(home: Path) -> Path:
+    """``home``, made if it was not there, open to its owner only."""
+    try:
+        if not home.is_dir():
+            home.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise StoreError(f"The store's folder {home} cannot be made: {error.strerror}. "
+                         "Choose another with LANDSCAPE_HOME or --home.") from None
+    return home
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees all of it or none, and so that it survives a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.part")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def room_needed(home: Path):
+    """Turn a full disk met inside into a StoreError that says where, how much is free and what to do."""
+    try:
+        yield
+    except Exception as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
+        if not full:
+            raise
+        free = shutil.disk_usage(home).free
+        raise StoreError(
+            f"The disk of the store is full: {home} has {free:,} bytes free. Everything saved before is kept. Make "
+            "room (landscape runs shows sizes, landscape delete KEY frees them) and start the run again: it goes on."
+        ) from None
+
+
+class Lock:
+    """An exclusive lock on a file, held until ``release`` or the end of the process, however it ends.
+
+    Beside ``NAME.lock`` lies ``NAME.json``, readable by the owner only, in which the holder says who it is.
+    """
+
+    def __init__(self, path: Path, fd: int):
+        self.path, self.fd = path, fd
+
+    @classmethod
+    def take(cls, path: Path, says: dict, patience: float = 1.0) -> Lock | None:
+        """The lock, or None if another process still holds it after ``patience`` seconds."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(fd)
+                    return None
+                time.sleep(0.02)
+        lock = cls(path, fd)
+        lock.say(says)
+        return lock
+
+    def say(self, says: dict) -> None:
+        write_atomically(self.path.with_suffix(".json"), json.dumps({"pid": os.getpid(), **says}).encode())
+
+    def release(self) -> None:
+        if self.fd >= 0:
+            self.path.with_suffix(".json").unlink(missing_ok=True)
+            os.close(self.fd)
+            self.fd = -1
+
+
+def holder(path: Path) -> dict | None:
+    """What the process that holds the lock says of itself; None if nobody holds it."""
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        try:
+            return json.loads(path.with_suffix(".json").read_text())
+        except (OSError, ValueError):
+            return {}
+    finally:
+        os.close(fd)

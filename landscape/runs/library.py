@@ -1,0 +1,171 @@
+"""The read side: what was computed, for pages and commands. Never writes, never waits for the writer."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from landscape import ASSETS
+from landscape.errors import BadInput, unknown
+from landscape.runs import schema, weights
+from landscape.runs.archive import Gallery
+from landscape.runs.home import holder, home_of
+from landscape.runs.records import UNFINISHED, Progress, Run, decode
+
+INTERRUPTED = "Interrupted: the process that computed it has ended. Start it again; it goes on from what is saved."
+COLUMNS = "key, recipe, title, settings, status, message, created, started, finished, cpu_seconds, asked"
+
+
+class Library:
+    """The runs of the store in ``home`` (default as ``LANDSCAPE_HOME``) and those of the gallery. Safe in any thread.
+
+    A store that is not there yet has no runs. Raises StoreError for a file that is no store or of a later version.
+    """
+
+    def __init__(self, home: Path | str | None = None, gallery: Path | None = ASSETS / "gallery"):
+        self.home = home_of(home)
+        self._gallery = Gallery(gallery)
+
+    @contextmanager
+    def _database(self):
+        """A read-only connection, or None where nothing was stored yet; an older file is migrated first."""
+        path = self.home / schema.FILE
+        if not path.exists():
+            yield None
+            return
+        db = _connect(path)
+        try:
+            version = schema.checked(db, path)
+            if 0 < version < schema.VERSION:
+                db.close()
+                _migrate(self.home)
+                db = _connect(path)
+            yield db if version else None
+        finally:
+            db.close()
+
+    def _rows(self, query: str, *values) -> list[tuple]:
+        with self._database() as db:
+            return db.execute(query, values).fetchall() if db else []
+
+    def runs(self, recipe: str | None = None, status: str | None = None, search: str = "",
+             children: bool = False) -> list[Run]:
+        """Newest first. ``search`` looks in title, key, recipe and settings; ``children`` adds runs made for others."""
+        with self._database() as db:
+            rows = db.execute(f"SELECT {COLUMNS} FROM runs").fetchall() if db else []
+            parents = db.execute("SELECT key, parent FROM parents").fetchall() if db else []
+        orphaned = any(row[4] in UNFINISHED for row in rows) and holder(self.home / "writer.lock") is None
+        found = [_run(row, tuple(p for k, p in parents if k == row[0]), orphaned) for row in rows if children or row[10]]
+        found += self._gallery.runs(children)
+        words = search.lower().split()
+
+        def wanted(run: Run) -> bool:
+            text = f"{run.title} {run.key} {run.recipe} {json.dumps(run.settings)}".lower()
+            return ((recipe is None or run.recipe == recipe) and (status is None or run.status == status)
+                    and all(word in text for word in words))
+
+        return sorted(filter(wanted, found), key=lambda run: -run.created)
+
+    def run(self, key: str) -> Run:
+        """The run of that key, or of the only key that begins so (4 characters or more). Raises BadInput."""
+        known = {run.key: run for run in self.runs(children=True)}
+        if key in known:
+            return known[key]
+        near = [k for k in known if len(key) >= 4 and k.startswith(key)]
+        if len(near) == 1:
+            return known[near[0]]
+        if near:
+            raise BadInput(f"Several runs begin with {key!r}: {', '.join(near)}. Give more of the key.")
+        if not known:
+            raise BadInput(f"There is no run {key!r}: the store {self.home} is empty.")
+        raise unknown("run", key, known)
+
+    def writable(self, key: str) -> Run:
+        """As ``run``; raises BadInput for a run of the gallery."""
+        run = self.run(key)
+        if run.read_only:
+            raise BadInput(f"Run {run.key} belongs to the gallery, which is only for looking.")
+        return run
+
+    def names(self, key: str) -> list[str]:
+        """Names of the results saved so far."""
+        if key in self._gallery:
+            return self._gallery.names(key)
+        return [name for (name,) in self._rows("SELECT name FROM results WHERE key = ? ORDER BY name", key)]
+
+    def result(self, key: str, name: str):
+        """A ``results`` value, None if it is not there (yet)."""
+        if key in self._gallery:
+            return self._gallery.result(key, name)
+        rows = self._rows("SELECT meta, arrays FROM results WHERE key = ? AND name = ?", key, name)
+        return decode(*rows[0]) if rows else None
+
+    def version(self, key: str) -> int:
+        """Grows with every save of the run; 0 before the first."""
+        if key in self._gallery:
+            return 1
+        rows = self._rows("SELECT coalesce(max(version), 0) FROM results WHERE key = ?", key)
+        return rows[0][0] if rows else 0
+
+    def progress(self, key: str) -> Progress | None:
+        """How far the run is (was, when it ended), None before its first report."""
+        rows = self._rows("SELECT body FROM progress WHERE key = ?", key)
+        return Progress(**json.loads(rows[0][0])) if rows else None
+
+    def detail(self, key: str) -> str:
+        """The traceback of a run that failed by a fault of the program, else empty."""
+        rows = self._rows("SELECT detail FROM runs WHERE key = ?", key)
+        return rows[0][0] if rows else ""
+
+    def attempts(self, key: str) -> list[dict]:
+        """Who tried to compute the run and how it went: ``{"number", "host", "pid", "started", "ended", "outcome"}``."""
+        names = ("number", "host", "pid", "started", "ended", "outcome")
+        rows = self._rows(f"SELECT {', '.join(names)} FROM attempts WHERE key = ? ORDER BY number", key)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def weight_names(self, key: str) -> list[str]:
+        return self._gallery.weight_names(key) if key in self._gallery else weights.names(self.home, key)
+
+    def weights_file(self, key: str, name: str) -> bytes:
+        """The safetensors file as saved. Raises BadInput if there is none of that name."""
+        folder = self._gallery.folder(key) if key in self._gallery else self.home
+        path = folder / "weights" / f"{name}.safetensors" if key in self._gallery else weights.path_of(folder, key, name)
+        if name not in self.weight_names(key):
+            raise unknown(f"weights in run {key}:", name, self.weight_names(key))
+        return path.read_bytes()
+
+    def weights(self, key: str, name: str) -> dict[str, np.ndarray]:
+        """Saved weight vectors by name. Raises BadInput if there are none of that name."""
+        return weights.from_bytes(self.weights_file(key, name))
+
+    def size(self, key: str) -> int:
+        """Bytes on disk: results and weights."""
+        if key in self._gallery:
+            return self._gallery.size(key)
+        stored = self._rows("SELECT coalesce(sum(length(meta) + length(arrays)), 0) FROM results WHERE key = ?", key)
+        return (stored[0][0] if stored else 0) + weights.size(self.home, key)
+
+    def total_size(self) -> int:
+        """Bytes on disk of the whole store, the gallery not counted."""
+        return sum(f.stat().st_size for f in self.home.rglob("*") if f.is_file()) if self.home.is_dir() else 0
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)
+
+
+def _migrate(home: Path) -> None:
+    from landscape.runs.store import Store
+
+    Store(home, {"kind": "migration"}).close()
+
+
+def _run(row: tuple, parents: tuple[str, ...], orphaned: bool) -> Run:
+    key, recipe, title, settings, status, message, created, started, finished, cpu, _ = row
+    run = Run(key, recipe, title, json.loads(settings), parents, status, message, created, started, finished, cpu)
+    return replace(run, status="cancelled", message=INTERRUPTED) if orphaned and status in UNFINISHED else run

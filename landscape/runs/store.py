@@ -1,0 +1,214 @@
+"""The write side of the store. One process at a time has it open; everything else asks that process.
+
+Arguments and answers are JSON values and bytes, so the same methods serve a job in this process and, through
+``runs.channel``, one in another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from landscape.errors import BadInput, StoreError
+from landscape.runs import schema, weights
+from landscape.runs.home import Lock, holder, home_of, made, room_needed, write_atomically
+from landscape.runs.records import UNFINISHED
+
+
+class Store:
+    """Opens (makes, migrates) the store and holds its writer lock until ``close``.
+
+    ``says`` is what other processes read about the holder. Raises StoreError if another process writes the store, or
+    if the file is none of ours or of a later version.
+    """
+
+    def __init__(self, home: Path | str | None = None, says: dict[str, Any] | None = None):
+        self.home = made(home_of(home))
+        with room_needed(self.home):
+            self.lock = Lock.take(self.home / "writer.lock", says or {"kind": "process"})
+            if self.lock is None:
+                other = holder(self.home / "writer.lock") or {}
+                raise StoreError(f"The store {self.home} is being written by process {other.get('pid', 'unknown')} "
+                                 f"({other.get('kind', 'starting')}). Wait until it has finished, stop it, or choose "
+                                 "another folder with LANDSCAPE_HOME or --home.")
+            try:
+                self._db = schema.open_for_writing(self.home / schema.FILE)
+            except BaseException:
+                self.lock.release()
+                raise
+        self._mutex = threading.RLock()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._mutex:
+            self._db.close()
+            self.lock.release()
+
+    @contextmanager
+    def _transaction(self, durable: bool = True):
+        """All of the block or none of it; durable ones have reached the disk when it ends."""
+        with self._mutex, room_needed(self.home):
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _rows(self, query: str, *values) -> list[tuple]:
+        with self._mutex:
+            return self._db.execute(query, values).fetchall()
+
+    # Runs
+
+    def enter(self, key: str, recipe: str, title: str, settings: str, asked: bool = True) -> str:
+        """The status of the run, which is made if it is new and queued again if it was cancelled or failed."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO runs (key, recipe, title, settings, status, created, asked) "
+                       "VALUES (?, ?, ?, ?, 'queued', ?, ?) ON CONFLICT (key) DO UPDATE SET asked = max(asked, excluded.asked)",
+                       (key, recipe, title, settings, time.time(), int(asked)))
+            db.execute("UPDATE runs SET status = 'queued', message = '', detail = '', cancel = 0, finished = NULL "
+                       "WHERE key = ? AND status IN ('cancelled', 'failed')", (key,))
+        return self.status(key)
+
+    def status(self, key: str) -> str | None:
+        rows = self._rows("SELECT status FROM runs WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    def unfinished(self) -> list[str]:
+        """Keys of the runs somebody asked for that are not at their end, oldest first."""
+        return [key for (key,) in self._rows("SELECT key FROM runs WHERE asked AND status IN ('queued', 'running') "
+                                             "ORDER BY created")]
+
+    def describe(self, key: str) -> dict[str, Any]:
+        """What a worker needs to compute the run."""
+        rows = self._rows("SELECT recipe, settings, status FROM runs WHERE key = ?", key)
+        if not rows:
+            raise BadInput(f"There is no run {key!r} in {self.home}.")
+        recipe, settings, status = rows[0]
+        return {"recipe": recipe, "settings": json.loads(settings), "status": status}
+
+    def begin(self, key: str, host: str, pid: int) -> dict[str, Any]:
+        """A new attempt: ``{"attempt": its number from 1, "cpu_seconds": spent by the earlier ones}``."""
+        now = time.time()
+        with self._transaction() as db:
+            db.execute("UPDATE attempts SET ended = ?, outcome = 'interrupted' WHERE key = ? AND ended IS NULL", (now, key))
+            number = 1 + db.execute("SELECT coalesce(max(number), 0) FROM attempts WHERE key = ?", (key,)).fetchone()[0]
+            db.execute("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, NULL, NULL)", (key, number, host, pid, now))
+            db.execute("UPDATE runs SET status = 'running', message = '', detail = '', started = coalesce(started, ?), "
+                       "finished = NULL WHERE key = ?", (now, key))
+            cpu = db.execute("SELECT cpu_seconds FROM runs WHERE key = ?", (key,)).fetchone()[0]
+        return {"attempt": number, "cpu_seconds": cpu}
+
+    def link(self, key: str, parent: str) -> None:
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO parents VALUES (?, ?)", (key, parent))
+
+    def report(self, key: str, progress: dict[str, Any], cpu: float) -> bool:
+        """Note the progress and the CPU seconds spent since the last report; True if the run is to stop."""
+        with self._transaction(durable=False) as db:
+            db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (key, json.dumps(progress)))
+            db.execute("UPDATE runs SET cpu_seconds = cpu_seconds + ? WHERE key = ?", (cpu, key))
+            asked_to_stop = db.execute("SELECT cancel FROM runs WHERE key = ?", (key,)).fetchone()
+        return bool(asked_to_stop and asked_to_stop[0])
+
+    def finish(self, key: str, status: str, message: str = "", detail: str = "", cpu: float = 0.0) -> None:
+        """The end of a run that is queued or running; one that has ended stays as it is.
+
+        The unfinished runs that were made only for it end with it.
+        """
+        with self._transaction() as db:
+            self._end(db, key, (status, message, detail, time.time(), cpu))
+
+    def _end(self, db, key: str, end: tuple) -> None:
+        status, *_, now, _ = end
+        db.execute(
+            "UPDATE attempts SET ended = ?, outcome = ? WHERE key = ? AND ended IS NULL", (now, status, key)
+        )
+        db.execute(
+            "UPDATE runs SET status = ?, message = ?, detail = ?, finished = ?, cpu_seconds = cpu_seconds + ?, "
+            "cancel = 0 WHERE key = ? AND status IN ('queued', 'running')",
+            (*end, key),
+        )
+        for child in self.parents(key):
+            if self._rows("SELECT 1 FROM runs WHERE key = ? AND NOT asked AND status = 'running'", child):
+                self._end(db, child, (*end[:-1], 0.0))
+
+    def request_cancel(self, key: str) -> None:
+        """Ask the job to stop at its next report."""
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET cancel = 1 WHERE key = ? AND status IN ('queued', 'running')", (key,))
+
+    def parents(self, key: str) -> list[str]:
+        return [parent for (parent,) in self._rows("SELECT parent FROM parents WHERE key = ?", key)]
+
+    def rename(self, key: str, title: str) -> None:
+        title = " ".join(title.split())
+        if not 1 <= len(title) <= 200:
+            raise BadInput(f"A title has 1 to 200 characters, found {len(title)}.")
+        self.describe(key)
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET title = ? WHERE key = ?", (title, key))
+
+    def delete(self, key: str) -> None:
+        """Remove a run and the runs that were made only for it. One that is computing or that others need is kept."""
+        if self.describe(key)["status"] in UNFINISHED:
+            raise BadInput(f"Run {key} is {self.status(key)}. Cancel it first, then delete it.")
+        users = self._rows("SELECT runs.key, title FROM parents JOIN runs USING (key) WHERE parent = ?", key)
+        if users:
+            raise BadInput(f"Run {key} is used by {', '.join(f'{k} ({title})' for k, title in users)}: delete that first.")
+        gone = []
+        with self._transaction() as db:
+            self._remove(db, key, gone)
+        for each in gone:
+            weights.remove(self.home, each)
+        with self._mutex, room_needed(self.home):
+            self._db.execute("PRAGMA incremental_vacuum").fetchall()
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _remove(self, db, key: str, gone: list[str]) -> None:
+        children = self.parents(key)
+        for table in ("runs", "parents", "results", "progress", "attempts"):
+            db.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
+        gone.append(key)
+        for child in children:
+            alone = not self._rows("SELECT 1 FROM parents WHERE parent = ?", child)
+            if alone and self._rows("SELECT 1 FROM runs WHERE key = ? AND NOT asked", child):
+                self._remove(db, child, gone)
+
+    # Results and weights
+
+    def save(self, key: str, name: str, meta: str, arrays: bytes) -> int:
+        """Put a result in place of the one of that name; on disk when this returns. Returns the run's new version."""
+        with self._transaction() as db:
+            version = 1 + db.execute("SELECT coalesce(max(version), 0) FROM results WHERE key = ?", (key,)).fetchone()[0]
+            db.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?)",
+                       (key, name, version, time.time(), meta, arrays))
+        return version
+
+    def load(self, key: str, name: str) -> dict[str, Any] | None:
+        rows = self._rows("SELECT meta, arrays FROM results WHERE key = ? AND name = ?", key, name)
+        return {"meta": rows[0][0], "arrays": rows[0][1]} if rows else None
+
+    def save_weights(self, key: str, name: str, data: bytes) -> None:
+        path = weights.path_of(self.home, key, name)
+        with room_needed(self.home):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(path, data)
+
+    def load_weights(self, key: str, name: str) -> bytes | None:
+        path = weights.path_of(self.home, key, name)
+        return path.read_bytes() if os.path.exists(path) else None
