@@ -6,6 +6,7 @@ Nothing here imports torch, so pages may read it. ``Row.load()`` imports what th
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,3 +94,7 @@ def row(kind: str, table: dict[str, Row], name: str) -> Row:
     if name not in table:
         raise unknown(kind, name, table)
     return table[name]
+
+
+if os.environ.get("LANDSCAPE_RECIPES"):  # module:TABLE with rows of the user's own, seen by every process of the app
+    RECIPES |= Row("", "", os.environ["LANDSCAPE_RECIPES"]).load()

@@ -51,7 +51,8 @@ def _reader(path: Path) -> Callable[[Path], Contents]:
     suffix = path.suffix.lower()
     if path.is_dir():
         try:
-            fitting = [reader.read for reader, fits in ((cifar, cifar.is_cifar), (idx, idx.is_idx)) if fits(path)]
+            choices = ((cifar.is_cifar, cifar.read), (idx.is_idx, idx.read))
+            fitting = [read for fits, read in choices if fits(path)]
         except OSError as error:
             raise BadInput(f"The folder {path.name} cannot be read: {error.strerror}. Check its "
                            "permissions.") from None

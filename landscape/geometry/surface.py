@@ -39,6 +39,8 @@ class Evaluator:
         self.threads = 1 if self.device.type != "cpu" else threads or len(os.sched_getaffinity(0))
         # Dense nets take the affine way as long as its products fit: K + 1 products of examples x first width.
         self.layers = task.net.layers
+        vectors = torch.cat([subspace.origin[None], subspace.basis]).cpu().numpy()
+        self._squares = np.array([[(a * b).sum() for a in vectors] for b in vectors])
         self._first = {s: self._first_products(task.splits[s][0]) for s in self.splits} if self.layers else {}
         size = self.subspace.origin.element_size() * task.net.size
         self.chunk = max(1, min(16, WEIGHT_BYTES // size)) if self.layers else 1
@@ -46,7 +48,7 @@ class Evaluator:
     @torch.no_grad()
     def __call__(self, z: np.ndarray, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, np.ndarray]:
         """Metrics of every point; ``progress(done, total)`` is called as chunks finish and may raise to stop."""
-        z = torch.as_tensor(np.asarray(z, dtype=np.float64), device=self.subspace.origin.device).reshape(-1, len(self.subspace.basis))
+        z = self._aligned(z)
         results = torch.full((2 * len(self.splits), len(z)), float("nan"), dtype=torch.float64)
         starts = list(range(0, len(z), self.chunk))
         outer = torch.get_num_threads()
@@ -95,10 +97,17 @@ class Evaluator:
 
     def penalty(self, z) -> np.ndarray:
         """Half weight decay times the squared norm (N,), from the quadratic form in the coordinates, float64."""
-        z = torch.as_tensor(z, dtype=torch.float64, device=self.subspace.origin.device)
-        origin, basis = self.subspace.origin, self.subspace.basis
-        squared = origin @ origin + 2 * z @ (basis @ origin) + ((z @ (basis @ basis.T)) * z).sum(-1)
-        return (0.5 * self.task.weight_decay * squared).cpu().numpy()
+        z = np.asarray(z, dtype=np.float64).reshape(-1, len(self.subspace.basis))
+        squared = np.full(len(z), self._squares[0, 0])  # elementwise: a point's value must not depend on its company
+        for i in range(z.shape[1]):
+            squared = squared + 2 * z[:, i] * self._squares[0, i + 1]
+            for j in range(z.shape[1]):
+                squared = squared + z[:, i] * z[:, j] * self._squares[i + 1, j + 1]
+        return 0.5 * self.task.weight_decay * squared
+
+    def _aligned(self, z) -> Tensor:
+        """Coordinates (N, K) in torch's own memory: the last bit of a product may depend on where its factors start."""
+        return torch.tensor(np.asarray(z), dtype=torch.float64, device=self.subspace.origin.device).view(-1, len(self.subspace.basis))
 
     def _first_products(self, x: Tensor) -> Tensor:
         """(K + 1, n, H): the first layer's outputs for the origin, and their change along each direction."""

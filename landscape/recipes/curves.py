@@ -15,7 +15,7 @@ def compute(s: settings.Curves, context) -> None:
     """Saves ``history:curves`` and the weights ``curves``: ``bezier`` and ``chain``, each (B, P) with the ends."""
     context.plan([("training", len(s.seeds) * s.epochs), ("curves", 2 * s.curve_epochs)])
     task = problem(s).task
-    ends = torch.from_numpy(optima(s, context, needed=2)["w"][:2]).to(task.splits["train"][0])
+    ends = torch.tensor(optima(s, context, needed=2)["w"][:2]).to(task.splits["train"][0])
     keeper = Keeper(context, "curves", KINDS)
     state = connect(
         task, list(KINDS), ends, s.bends, s.curve_seed, keeper.resume(), epochs=s.curve_epochs, lr=s.curve_lr, **options(s),
@@ -33,4 +33,4 @@ def compute(s: settings.Curves, context) -> None:
 def points(s: settings.Curves, context) -> dict[str, torch.Tensor]:
     """``{"bezier": (B, P), "chain": (B, P)}``, computed in this job unless they are there."""
     own = settings.Curves(**{name: getattr(s, name) for name in settings.Curves.model_fields})
-    return {kind: torch.from_numpy(p) for kind, p in context.child("curves", own).load_weights("curves").items()}
+    return {kind: torch.tensor(p) for kind, p in context.child("curves", own).load_weights("curves").items()}

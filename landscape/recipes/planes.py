@@ -18,7 +18,7 @@ from landscape.results import Mark, Surface
 from landscape.training.losses import Gaussian
 from landscape.training.task import Task
 
-BATCH = 64  # networks evaluated between two chances to save
+FIRST_BATCH = 16  # networks evaluated before the first chance to save; later batches take about SAVE_PICTURE / 2
 SAVE_PICTURE = 1.0  # seconds between two saved pictures of one level
 IN_PLANE = 1e-6  # residual / side length up to which a mark counts as lying in the plane
 LEAST_ASPECT = 0.75  # shorter over longer side of a picture
@@ -107,6 +107,7 @@ class _Drawing:
     marks: tuple[Mark, ...]
     anchor: dict[str, float]
     saved: float = float("-inf")
+    batch: int = FIRST_BATCH
 
     def evaluate(self, cells: np.ndarray) -> None:
         """Put the values of the cells (N, 2): those an earlier attempt saved, the others computed and saved."""
@@ -115,10 +116,13 @@ class _Drawing:
             if known.any():
                 self.canvas.put(cells[known], {m: self.before.values[m][tuple(cells[known].T)] for m in INTERPOLATED})
             cells = cells[~known]
-        for i in range(0, len(cells), BATCH):
-            part = cells[i : i + BATCH]
+        while len(cells):
+            part, cells = cells[: self.batch], cells[self.batch :]
+            started = time.monotonic()
             z = np.stack([self.axes[0][part[:, 0]], self.axes[1][part[:, 1]]], axis=1)
             self.canvas.put(part, self.plane.evaluator(z, self._progress))
+            speed = len(part) / max(time.monotonic() - started, 1e-9)
+            self.batch = int(np.clip(speed * SAVE_PICTURE / 2, 1, 4 * self.batch))
             if time.monotonic() - self.saved >= SAVE_PICTURE:
                 self.save()
 

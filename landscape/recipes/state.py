@@ -59,7 +59,7 @@ def pack(state: State) -> dict[str, np.ndarray]:
 
 def unpack(arrays: dict[str, np.ndarray]) -> State:
     """The state that ``pack`` took apart, on the CPU."""
-    tensors = {k: torch.from_numpy(np.array(v)) for k, v in arrays.items() if k != "numbers"}
+    tensors = {k: torch.tensor(v) for k, v in arrays.items() if k != "numbers"}
     numbers = json.loads(arrays["numbers"].tobytes())
     return State(
         tensors["parameters"], tensors["velocity"], numbers["epoch"],

@@ -25,10 +25,10 @@ def compute(s: settings.Valleys, context) -> None:
     context.plan(_costs(s, len(p.dataset.train.x), len(p.dataset.test.x)))
     curve_points = points(s, context)
     found = optima(s, context, needed=3)
-    w = torch.from_numpy(found["w"]).to(task.splits["train"][0])
+    w = torch.tensor(found["w"]).to(task.splits["train"][0])
     buffers = None
     if task.net.batchnorm and s.batchnorm == "stored":
-        stacked = {k.removeprefix("buffer."): torch.from_numpy(v) for k, v in found.items() if k.startswith("buffer.")}
+        stacked = {k.removeprefix("buffer."): torch.tensor(v) for k, v in found.items() if k.startswith("buffer.")}
         buffers = {k: b.to(w.device) for k, b in row(stacked, 0, task.net).items()}
     curves = {"segment": Curve(w[:2], "chain")} | {k: Curve(curve_points[k].to(w), k) for k in KINDS}
     planes = _planes(s, task, w, [int(seed) for seed in found["seed"]], curves, buffers)

@@ -57,8 +57,14 @@ def _write(library, run: Run, folder: Path) -> None:
     np.savez_compressed(folder / "results.npz", **arrays)
     for name in library.weight_names(run.key):
         (folder / "weights" / f"{name}.safetensors").write_bytes(library.weights_file(run.key, name))
-    described = dataclasses.asdict(dataclasses.replace(run, key=run.key.removeprefix(PREFIX), read_only=False, parents=tuple(
-        parent.removeprefix(PREFIX) for parent in run.parents)))
+    described = dataclasses.asdict(
+        dataclasses.replace(
+            run,
+            key=run.key.removeprefix(PREFIX),
+            read_only=False,
+            parents=tuple(parent.removeprefix(PREFIX) for parent in run.parents),
+        )
+    )
     (folder / "run.json").write_text(json.dumps({"format": FORMAT, "run": described, "results": metas}, indent=1))
     for parent in run.parents:
         _write(library, library.run(parent), folder / "parents" / parent.removeprefix(PREFIX))
@@ -118,8 +124,11 @@ def _read(file: Path) -> tuple[Run, dict]:
         if described["format"] != FORMAT:
             raise BadInput(f"{file} has format {described['format']}, expected {FORMAT}: export the run again.")
         fields = described["run"]
-        fields |= {"key": PREFIX + fields["key"], "parents": tuple(PREFIX + key for key in fields["parents"]),
-                   "read_only": True}
+        fields |= {
+            "key": PREFIX + fields["key"],
+            "parents": tuple(PREFIX + key for key in fields["parents"]),
+            "read_only": True,
+        }
         return Run(**fields), described["results"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, BadInput):

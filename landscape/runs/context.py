@@ -59,8 +59,9 @@ class Context(Reader):
     ``clock`` gives seconds and is there for tests. A context made by ``child`` shares its job's clock and stages.
     """
 
-    def __init__(self, writer: Writer, key: str, above: Context | None = None, slot: Stage | None = None,
-                 clock=time.monotonic):
+    def __init__(
+        self, writer: Writer, key: str, above: Context | None = None, slot: Stage | None = None, clock=time.monotonic
+    ):
         super().__init__(writer, key)
         self._above, self._clock = above, above._clock if above else clock
         self._stage = slot or Stage("")
@@ -70,7 +71,7 @@ class Context(Reader):
         self._cpu_start = self._cpu_reported = _cpu()
         if above is None:
             self._last_report, self._last_written = self._clock(), -np.inf
-            self._now: tuple[str, dict] = ("starting", {})
+            self._now: tuple[Stage | None, dict[str, Any]] = (None, {})
 
     @property
     def cpu_seconds(self) -> float:
@@ -86,8 +87,9 @@ class Context(Reader):
     def progress(self, stage: str, done: float, total: float, **detail) -> None:
         """``done`` of ``total`` of a stage: cheap, to be called often. Raises Cancelled when the run is to stop."""
         root, now = self._root, self._clock()
-        self._stage.part(stage).advance(min(1.0, done / total) if total else 1.0, now - root._last_report, self._fresh)
-        root._last_report, root._now = now, (stage, detail)
+        part = self._stage.part(stage)
+        part.advance(min(1.0, done / total) if total else 1.0, now - root._last_report, self._fresh)
+        root._last_report, root._now = now, (part, detail)
         if now - root._last_written >= INTERVAL:
             self._write()
 
@@ -105,9 +107,11 @@ class Context(Reader):
         Its stages divide the stage of the plan that is named ``stage`` (default: like the recipe).
         """
         made = identify(recipe, settings)
-        slot = self._stage.slot(stage or recipe)
         status = self._writer.enter(**made.row(), asked=False)
         self._writer.link(self.key, made.key)
+        if status == "done" and not self._stage.has(stage or recipe):
+            return Reader(self._writer, made.key)
+        slot = self._stage.slot(stage or recipe)
         if status != "done":
             compute(Context(self._writer, made.key, above=self, slot=slot), recipe, made.settings)
         slot.complete()
@@ -127,13 +131,23 @@ class Context(Reader):
             raise Cancelled(STOPPED)
 
     def _report(self) -> bool:
-        name, detail = self._root._now
+        at_work, detail = self._root._now
         cpu = _cpu()
         spent, self._cpu_reported = cpu - self._cpu_reported, cpu
-        stages = [{"name": leaf, "share": share, "done": stage.done} for leaf, share, stage in self._stage.leaves()]
-        return self._writer.report(self.key, {
-            "stage": name, "stages": stages, "fraction": self._stage.fraction, "eta_seconds": self._stage.eta(),
-            "detail": plain(detail), "updated": time.time()}, spent)
+        leaves = self._stage.leaves()
+        stages = [{"name": leaf, "share": share, "done": stage.done} for leaf, share, stage in leaves]
+        return self._writer.report(
+            self.key,
+            {
+                "stage": next((leaf for leaf, _, stage in leaves if stage is at_work), "starting"),
+                "stages": stages,
+                "fraction": self._stage.fraction,
+                "eta_seconds": self._stage.eta(),
+                "detail": plain(detail),
+                "updated": time.time(),
+            },
+            spent,
+        )
 
     def _finish(self, status: str, message: str = "", detail: str = "") -> None:
         if status == "done":

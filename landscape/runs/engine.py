@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 from landscape.errors import BadInput, StoreError
@@ -83,15 +84,18 @@ class Engine:
 
     def cancel(self, key: str) -> None:
         with self.changed:
-            if key in self.queue and self.store.status(key) == "queued":
+            if key in self.queue:
                 self.queue.remove(key)
+            jobs = [job for job in self.futures if self._made_from(job, key)]
+            if not jobs:
                 self.store.finish(key, "cancelled", STOPPED)
-            elif key in self.futures:
-                self.store.request_cancel(key)
-                self.cancelling.setdefault(key, time.monotonic() + GRACE)
-            else:
-                self.store.request_cancel(key)
+            self.store.request_cancel(key)
+            for job in jobs:
+                self.cancelling.setdefault(job, time.monotonic() + GRACE)
             self.changed.notify_all()
+
+    def _made_from(self, job: str, key: str) -> bool:
+        return job == key or any(self._made_from(parent, key) for parent in self.store.parents(job))
 
     def delete(self, key: str) -> None:
         with self.changed:
@@ -133,19 +137,31 @@ class Engine:
         import dask
         from distributed import Client, LocalCluster
 
+        logging.getLogger("distributed").setLevel(logging.WARNING)  # what it says of every connection is of no use here
         if self.scheduler:
             return Client(self.scheduler, name="landscape-engine")
-        dask.config.set({
-            # Dask would give each worker one thread for linear algebra; a job is alone and may use them all.
-            "distributed.nanny.pre-spawn-environ": {},
-            # The status pages are not behind TLS: they have nothing to tell.
-            "distributed.scheduler.http.routes": [],
-            "distributed.worker.http.routes": [],
-        })
+        dask.config.set(
+            {
+                # Dask would give each worker one thread for linear algebra; a job is alone and may use them all.
+                "distributed.nanny.pre-spawn-environ": {},
+                # The status pages are not behind TLS: they have nothing to tell.
+                "distributed.scheduler.http.routes": [],
+                "distributed.worker.http.routes": [],
+            }
+        )
         cluster = LocalCluster(
-            n_workers=JOB_WORKERS, threads_per_worker=1, processes=True, protocol="tls://", security=self.security,
-            host="127.0.0.1", dashboard_address=None, scheduler_kwargs={"dashboard_address": "127.0.0.1:0"}, memory_limit=0, preload=[worker.__name__],
-            local_directory=str(self.store.home / "workers"))
+            n_workers=JOB_WORKERS,
+            threads_per_worker=1,
+            processes=True,
+            protocol="tls://",
+            security=self.security,
+            host="127.0.0.1",
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+            memory_limit=0,
+            preload=[worker.__name__],
+            local_directory=str(self.store.home / "workers"),
+        )
         return Client(cluster, name="landscape-engine")
 
     def _notify(self, _future) -> None:
@@ -157,7 +173,7 @@ class Engine:
         places = JOB_WORKERS if not self.scheduler else max(1, len(client.scheduler_info()["workers"]))
         for key in [key for key in self.queue if key not in self.futures][: max(0, places - len(self.futures))]:
             self.queue.remove(key)
-            if self.store.status(key) in UNFINISHED:
+            if self.store.requeue(key) in UNFINISHED:
                 self.workers.pop(key, None)
                 name = f"job-{key}-{time.time_ns()}"  # never the name of an attempt that Dask may still remember
                 self.futures[key] = client.submit(worker.job, key, self.server.address, self.pem, key=name, pure=False)
@@ -183,7 +199,8 @@ class Engine:
         for key in [key for key, when in self.cancelling.items() if now >= when or key not in self.workers]:
             del self.cancelling[key]
             self.futures.pop(key).cancel(force=True)
-            self.closing[key] = ("cancelled", STOPPED, "")
+            if key not in self.queue:
+                self.closing[key] = ("cancelled", STOPPED, "")
             if key in self.workers:
                 address, pid = self.workers.pop(key)
                 log.warning("run %s did not stop by itself: ending its worker %s", key, address)
@@ -195,7 +212,8 @@ class Engine:
             end = {"workers": [address], "timeout": 10, "raise_for_error": False}
             threading.Thread(target=client.restart_workers, kwargs=end, daemon=True).start()
         else:
-            os.kill(pid, signal.SIGKILL)  # its nanny starts another
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # its nanny starts another
 
 
 def _end(future) -> tuple[str, str, str]:
@@ -207,9 +225,15 @@ def _end(future) -> tuple[str, str, str]:
         return "cancelled", STOPPED, ""
     error = future.exception()
     if isinstance(error, KilledWorker):
-        return "failed", ("The process that computed this run was ended from outside each time it was tried; most "
-                          "often memory has run out. Everything saved is kept. Choose a smaller task, then start it "
-                          "again."), ""
+        return (
+            "failed",
+            (
+                "The process that computed this run was ended from outside each time it was tried; most "
+                "often memory has run out. Everything saved is kept. Choose a smaller task, then start it "
+                "again."
+            ),
+            "",
+        )
     log.error("a job ended with an error", exc_info=error)
     return "failed", f"{type(error).__name__}: {error}", ""
 
@@ -224,7 +248,6 @@ def main() -> int:
     parser.add_argument("--scheduler", default=os.environ.get("LANDSCAPE_SCHEDULER"), help="an existing Dask scheduler")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    logging.getLogger("distributed").setLevel(logging.WARNING)
     try:
         engine = Engine(home_of(options.home), options.scheduler or None)
     except StoreError as error:

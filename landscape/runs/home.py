@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import sqlite3
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +28,9 @@ def made(home: Path) -> Path:
         if not home.is_dir():
             home.mkdir(parents=True, mode=0o700)
     except OSError as error:
-        raise StoreError(f"The store's folder {home} cannot be made: {error.strerror}. "
-                         "Choose another with LANDSCAPE_HOME or --home.") from None
+        raise StoreError(
+            f"The store's folder {home} cannot be made: {error.strerror}. Choose another with LANDSCAPE_HOME or --home."
+        ) from None
     return home
 
 
@@ -52,19 +54,21 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def room_needed(home: Path):
-    """Turn a full disk met inside into a StoreError that says where, how much is free and what to do."""
+def store_errors(home: Path):
+    """Turn what the file system and SQLite raise inside into a StoreError that says where and what to do."""
     try:
         yield
-    except Exception as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
-        if not full:
-            raise
-        free = shutil.disk_usage(home).free
+    except (OSError, sqlite3.Error) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
+            free = shutil.disk_usage(home).free
+            raise StoreError(
+                f"The disk of the store is full: {home} has {free:,} bytes free. Everything saved before is kept. Make "
+                "room (landscape runs shows sizes, landscape delete KEY frees them) and start the run again: it goes on."
+            ) from None
         raise StoreError(
-            f"The disk of the store is full: {home} has {free:,} bytes free. Everything saved before is kept. Make "
-            "room (landscape runs shows sizes, landscape delete KEY frees them) and start the run again: it goes on."
-        ) from None
+            f"The store {home} cannot be used: {error}. See that the folder can be read and written, or choose another "
+            "with LANDSCAPE_HOME or --home."
+        ) from error
 
 
 class Lock:

@@ -103,15 +103,20 @@ class Jobs:
             if says is None and process is None:
                 process = self._start()
             elif says is None and process.poll() is not None:
-                raise StoreError(f"The engine did not start (exit status {process.returncode}). {self._log} ends with: "
-                                 f"{_tail(self._log)}")
+                raise StoreError(
+                    f"The engine did not start (exit status {process.returncode}). {self._log} ends with: {_tail(self._log)}"
+                )
             elif says and says.get("kind") == "process":
-                raise StoreError(f"Process {says['pid']} (landscape run) is computing in {self.home}. Wait until it "
-                                 "has finished, or stop it: the run then goes on from here.")
+                raise StoreError(
+                    f"Process {says['pid']} (landscape run) is computing in {self.home}. Wait until it "
+                    "has finished, or stop it: the run then goes on from here."
+                )
             elif says and "address" in says:
                 return Channel(says["address"], (self.home / "certificate.pem").read_text())
             time.sleep(0.05)
-        raise StoreError(f"The engine did not start within {PATIENCE:.0f} seconds. {self._log} ends with: {_tail(self._log)}")
+        raise StoreError(
+            f"The engine did not start within {PATIENCE:.0f} seconds. {self._log} ends with: {_tail(self._log)}"
+        )
 
     def _start(self) -> subprocess.Popen:
         """An engine in a session of its own: it outlives the process that started it."""
@@ -123,8 +128,14 @@ class Jobs:
         mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         large = self._log.exists() and self._log.stat().st_size > 1_000_000
         with open(os.open(self._log, mode | (os.O_TRUNC if large else 0), 0o600), "wb") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                                       env={**os.environ, "PYTHONPATH": path})
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": path},
+            )
         threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie when it ends
         return process
 

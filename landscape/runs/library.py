@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sqlite3
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from landscape import ASSETS
 from landscape.errors import BadInput, unknown
 from landscape.runs import schema, weights
 from landscape.runs.archive import Gallery
-from landscape.runs.home import holder, home_of
+from landscape.runs.home import holder, home_of, store_errors
 from landscape.runs.records import UNFINISHED, Progress, Run, decode
 
 INTERRUPTED = "Interrupted: the process that computed it has ended. Start it again; it goes on from what is saved."
@@ -35,27 +36,32 @@ class Library:
     def _database(self):
         """A read-only connection, or None where nothing was stored yet; an older file is migrated first."""
         path = self.home / schema.FILE
-        if not path.exists():
-            yield None
-            return
-        db = _connect(path)
-        try:
-            version = schema.checked(db, path)
-            if 0 < version < schema.VERSION:
+        with store_errors(self.home):
+            if not path.exists():
+                yield None
+                return
+            db = _connect(path)
+            try:
+                version = schema.checked(db, path)
+                if 0 < version < schema.VERSION:
+                    db.close()
+                    _migrate(self.home)
+                    db = _connect(path)
+                yield db if version else None
+            finally:
                 db.close()
-                _migrate(self.home)
-                db = _connect(path)
-            yield db if version else None
-        finally:
-            db.close()
 
     def _rows(self, query: str, *values) -> list[tuple]:
         with self._database() as db:
             return db.execute(query, values).fetchall() if db else []
 
-    def runs(self, recipe: str | None = None, status: str | None = None, search: str = "",
-             children: bool = False) -> list[Run]:
-        """Newest first. ``search`` looks in title, key, recipe and settings; ``children`` adds runs made for others."""
+    def runs(
+        self, recipe: str | None = None, status: str | None = None, search: str = "", children: bool = False
+    ) -> list[Run]:
+        """Newest first. ``search``: words in title, key, recipe and settings (``steps=7``).
+
+        ``children`` adds the runs that were made only for others.
+        """
         with self._database() as db:
             rows = db.execute(f"SELECT {COLUMNS} FROM runs").fetchall() if db else []
             parents = db.execute("SELECT key, parent FROM parents").fetchall() if db else []
@@ -65,9 +71,13 @@ class Library:
         words = search.lower().split()
 
         def wanted(run: Run) -> bool:
-            text = f"{run.title} {run.key} {run.recipe} {json.dumps(run.settings)}".lower()
-            return ((recipe is None or run.recipe == recipe) and (status is None or run.status == status)
-                    and all(word in text for word in words))
+            settings = " ".join(f"{name}={value}" for name, value in run.settings.items())
+            text = f"{run.title} {run.key} {run.recipe} {settings}".lower()
+            return (
+                (recipe is None or run.recipe == recipe)
+                and (status is None or run.status == status)
+                and all(word in text for word in words)
+            )
 
         return sorted(filter(wanted, found), key=lambda run: -run.created)
 
@@ -83,7 +93,9 @@ class Library:
             raise BadInput(f"Several runs begin with {key!r}: {', '.join(near)}. Give more of the key.")
         if not known:
             raise BadInput(f"There is no run {key!r}: the store {self.home} is empty.")
-        raise unknown("run", key, known)
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise BadInput(f"There is no run {key!r} in {self.home}.{hint} landscape runs --all lists them.")
 
     def writable(self, key: str) -> Run:
         """As ``run``; raises BadInput for a run of the gallery."""
@@ -144,11 +156,16 @@ class Library:
         return weights.from_bytes(self.weights_file(key, name))
 
     def size(self, key: str) -> int:
-        """Bytes on disk: results and weights."""
+        """Bytes on disk: results and weights of the run and of the runs made only to make it."""
         if key in self._gallery:
             return self._gallery.size(key)
-        stored = self._rows("SELECT coalesce(sum(length(meta) + length(arrays)), 0) FROM results WHERE key = ?", key)
-        return (stored[0][0] if stored else 0) + weights.size(self.home, key)
+        rows = self._rows(
+            "WITH RECURSIVE own (key) AS (VALUES (?) UNION SELECT runs.key FROM own JOIN parents USING (key) "
+            "JOIN runs ON runs.key = parents.parent WHERE NOT asked) SELECT own.key, (SELECT coalesce(sum("
+            "length(CAST(meta AS BLOB)) + length(arrays)), 0) FROM results WHERE results.key = own.key) FROM own",
+            key,
+        )
+        return sum(stored + weights.size(self.home, each) for each, stored in rows)
 
     def total_size(self) -> int:
         """Bytes on disk of the whole store, the gallery not counted."""

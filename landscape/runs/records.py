@@ -41,7 +41,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: ``stages`` are ``{"name", "share", "done"}`` with shares that sum to one and ``done`` in [0, 1].
+    """How far a run is: ``stage`` is the name of the one at work (``starting`` before the first),
+    ``stages`` are ``{"name", "share", "done"}`` with shares that sum to one and ``done`` in [0, 1].
 
     ``eta_seconds`` is None until something has been measured. ``detail`` is what the stage said of itself last.
     """

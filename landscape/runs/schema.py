@@ -43,17 +43,30 @@ VERSION = len(MIGRATIONS)
 def checked(db: sqlite3.Connection, path: Path) -> int:
     """The schema version of an open file, 0 if it is empty. Raises StoreError if it is no store or a later one."""
     try:
-        application, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-        tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        db.execute("BEGIN")  # one look at one moment: another process may be making the file
+        try:
+            tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+            application = db.execute("PRAGMA application_id").fetchone()[0]
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+        finally:
+            db.execute("COMMIT")
+    except sqlite3.OperationalError:  # it is one, and busy or out of reach
+        raise
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"{path} is not a store of Loss Valleys ({error}). It was left as it is: move it away, or "
-                         "choose another folder with LANDSCAPE_HOME or --home.") from None
+        raise StoreError(
+            f"{path} is not a store of Loss Valleys ({error}). It was left as it is: move it away, or "
+            "choose another folder with LANDSCAPE_HOME or --home."
+        ) from None
     if tables and application != APPLICATION:
-        raise StoreError(f"{path} is an SQLite file of another program. It was left as it is: choose another folder "
-                         "with LANDSCAPE_HOME or --home.")
+        raise StoreError(
+            f"{path} is an SQLite file of another program. It was left as it is: choose another folder "
+            "with LANDSCAPE_HOME or --home."
+        )
     if version > VERSION:
-        raise StoreError(f"{path} has schema version {version}; this program knows versions up to {VERSION}. It was "
-                         "left as it is: update Loss Valleys, or choose another folder with LANDSCAPE_HOME or --home.")
+        raise StoreError(
+            f"{path} has schema version {version}; this program knows versions up to {VERSION}. It was "
+            "left as it is: update Loss Valleys, or choose another folder with LANDSCAPE_HOME or --home."
+        )
     return version if tables else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 MEASURED = 0.5  # seconds of work below which a speed says nothing
+TRUST = 0.1  # a stage's own speed counts as much as its planned cost when this fraction of it has been measured
 
 
 @dataclass(eq=False)
@@ -36,9 +37,12 @@ class Stage:
                 return stage
         raise ValueError(f"stage {name!r} is not in the plan: {', '.join(stage.name for stage in self.parts)}")
 
+    def has(self, name: str) -> bool:
+        return any(stage.name == name for stage in self.parts)
+
     def slot(self, name: str) -> Stage:
         """The part called ``name``, added at the mean cost of the others if the plan has none."""
-        if all(stage.name != name for stage in self.parts):
+        if not self.has(name):
             cost = sum(stage.cost for stage in self.parts) / len(self.parts) if self.parts else 1.0
             self.parts.append(Stage(name, cost))
         return self.part(name)
@@ -67,11 +71,21 @@ class Stage:
         if not self.parts:
             return [(above or self.name, share, self)]
         total = sum(stage.cost for stage in self.parts)
-        return [leaf for stage in self.parts for leaf in
-                stage.leaves(share * stage.cost / total, f"{above}: {stage.name}" if above else stage.name)]
+        return [
+            leaf
+            for stage in self.parts
+            for leaf in stage.leaves(share * stage.cost / total, self._path(above, stage))
+        ]
+
+    def _path(self, above: str, stage: Stage) -> str:
+        """The name of a part seen from the top; one that is all there is adds nothing to the name above it."""
+        if above and len(self.parts) == 1:
+            return above
+        return f"{above}: {stage.name}" if above else stage.name
 
     def eta(self) -> float | None:
-        """Seconds left: each stage at its own speed once it has one, at the speed of all measured work before."""
+        """Seconds left. A stage's length is expected from its cost and the speed of all measured work, and more and
+        more from its own speed, the more of it is done: a stage that makes a slow start does not frighten anybody."""
         leaves = self.leaves()
         work = sum(share * stage.gained for _, share, stage in leaves)
         seconds = sum(stage.seconds for _, _, stage in leaves)
@@ -79,7 +93,7 @@ class Stage:
             return None
         left = 0.0
         for _, share, stage in leaves:
-            own = stage.gained > 0 and stage.seconds >= MEASURED
-            speed = share * stage.gained / stage.seconds if own else work / seconds
-            left += share * (1 - stage.done) / speed
+            expected = share * seconds / work
+            length = (stage.seconds + TRUST * expected) / (stage.gained + TRUST)
+            left += length * (1 - stage.done)
         return left

@@ -16,7 +16,7 @@ from typing import Any
 
 from landscape.errors import BadInput, StoreError
 from landscape.runs import schema, weights
-from landscape.runs.home import Lock, holder, home_of, made, room_needed, write_atomically
+from landscape.runs.home import Lock, holder, home_of, made, store_errors, write_atomically
 from landscape.runs.records import UNFINISHED
 
 
@@ -29,13 +29,15 @@ class Store:
 
     def __init__(self, home: Path | str | None = None, says: dict[str, Any] | None = None):
         self.home = made(home_of(home))
-        with room_needed(self.home):
+        with store_errors(self.home):
             self.lock = Lock.take(self.home / "writer.lock", says or {"kind": "process"})
             if self.lock is None:
                 other = holder(self.home / "writer.lock") or {}
-                raise StoreError(f"The store {self.home} is being written by process {other.get('pid', 'unknown')} "
-                                 f"({other.get('kind', 'starting')}). Wait until it has finished, stop it, or choose "
-                                 "another folder with LANDSCAPE_HOME or --home.")
+                raise StoreError(
+                    f"The store {self.home} is being written by process {other.get('pid', 'unknown')} "
+                    f"({other.get('kind', 'starting')}). Wait until it has finished, stop it, or choose "
+                    "another folder with LANDSCAPE_HOME or --home."
+                )
             try:
                 self._db = schema.open_for_writing(self.home / schema.FILE)
             except BaseException:
@@ -57,7 +59,7 @@ class Store:
     @contextmanager
     def _transaction(self, durable: bool = True):
         """All of the block or none of it; durable ones have reached the disk when it ends."""
-        with self._mutex, room_needed(self.home):
+        with self._mutex, store_errors(self.home):
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -77,11 +79,21 @@ class Store:
     def enter(self, key: str, recipe: str, title: str, settings: str, asked: bool = True) -> str:
         """The status of the run, which is made if it is new and queued again if it was cancelled or failed."""
         with self._transaction() as db:
-            db.execute("INSERT INTO runs (key, recipe, title, settings, status, created, asked) "
-                       "VALUES (?, ?, ?, ?, 'queued', ?, ?) ON CONFLICT (key) DO UPDATE SET asked = max(asked, excluded.asked)",
-                       (key, recipe, title, settings, time.time(), int(asked)))
-            db.execute("UPDATE runs SET status = 'queued', message = '', detail = '', cancel = 0, finished = NULL "
-                       "WHERE key = ? AND status IN ('cancelled', 'failed')", (key,))
+            db.execute(
+                "INSERT INTO runs (key, recipe, title, settings, status, created, asked) "
+                "VALUES (?, ?, ?, ?, 'queued', ?, ?) ON CONFLICT (key) DO UPDATE SET asked = max(asked, excluded.asked)",
+                (key, recipe, title, settings, time.time(), int(asked)),
+            )
+        return self.requeue(key)
+
+    def requeue(self, key: str) -> str:
+        """Queue a run again that was cancelled or has failed: its status."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET status = 'queued', message = '', detail = '', cancel = 0, finished = NULL "
+                "WHERE key = ? AND status IN ('cancelled', 'failed')",
+                (key,),
+            )
         return self.status(key)
 
     def status(self, key: str) -> str | None:
@@ -90,8 +102,10 @@ class Store:
 
     def unfinished(self) -> list[str]:
         """Keys of the runs somebody asked for that are not at their end, oldest first."""
-        return [key for (key,) in self._rows("SELECT key FROM runs WHERE asked AND status IN ('queued', 'running') "
-                                             "ORDER BY created")]
+        return [
+            key
+            for (key,) in self._rows("SELECT key FROM runs WHERE asked AND status IN ('queued', 'running') ORDER BY created")
+        ]
 
     def describe(self, key: str) -> dict[str, Any]:
         """What a worker needs to compute the run."""
@@ -108,8 +122,11 @@ class Store:
             db.execute("UPDATE attempts SET ended = ?, outcome = 'interrupted' WHERE key = ? AND ended IS NULL", (now, key))
             number = 1 + db.execute("SELECT coalesce(max(number), 0) FROM attempts WHERE key = ?", (key,)).fetchone()[0]
             db.execute("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, NULL, NULL)", (key, number, host, pid, now))
-            db.execute("UPDATE runs SET status = 'running', message = '', detail = '', started = coalesce(started, ?), "
-                       "finished = NULL WHERE key = ?", (now, key))
+            db.execute(
+                "UPDATE runs SET status = 'running', message = '', detail = '', cancel = 0, finished = NULL, "
+                "started = coalesce(started, ?) WHERE key = ?",
+                (now, key),
+            )
             cpu = db.execute("SELECT cpu_seconds FROM runs WHERE key = ?", (key,)).fetchone()[0]
         return {"attempt": number, "cpu_seconds": cpu}
 
@@ -118,12 +135,15 @@ class Store:
             db.execute("INSERT OR IGNORE INTO parents VALUES (?, ?)", (key, parent))
 
     def report(self, key: str, progress: dict[str, Any], cpu: float) -> bool:
-        """Note the progress and the CPU seconds spent since the last report; True if the run is to stop."""
+        """Note the progress and the CPU seconds spent since the last report.
+
+        True if the run is to stop: somebody asked for it, or it was ended or deleted behind the job's back.
+        """
         with self._transaction(durable=False) as db:
             db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (key, json.dumps(progress)))
             db.execute("UPDATE runs SET cpu_seconds = cpu_seconds + ? WHERE key = ?", (cpu, key))
-            asked_to_stop = db.execute("SELECT cancel FROM runs WHERE key = ?", (key,)).fetchone()
-        return bool(asked_to_stop and asked_to_stop[0])
+            wanted = "SELECT 1 FROM runs WHERE key = ? AND status = 'running' AND NOT cancel"
+            return db.execute(wanted, (key,)).fetchone() is None
 
     def finish(self, key: str, status: str, message: str = "", detail: str = "", cpu: float = 0.0) -> None:
         """The end of a run that is queued or running; one that has ended stays as it is.
@@ -135,9 +155,7 @@ class Store:
 
     def _end(self, db, key: str, end: tuple) -> None:
         status, *_, now, _ = end
-        db.execute(
-            "UPDATE attempts SET ended = ?, outcome = ? WHERE key = ? AND ended IS NULL", (now, status, key)
-        )
+        db.execute("UPDATE attempts SET ended = ?, outcome = ? WHERE key = ? AND ended IS NULL", (now, status, key))
         db.execute(
             "UPDATE runs SET status = ?, message = ?, detail = ?, finished = ?, cpu_seconds = cpu_seconds + ?, "
             "cancel = 0 WHERE key = ? AND status IN ('queued', 'running')",
@@ -175,7 +193,7 @@ class Store:
             self._remove(db, key, gone)
         for each in gone:
             weights.remove(self.home, each)
-        with self._mutex, room_needed(self.home):
+        with self._mutex, store_errors(self.home):
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -195,8 +213,9 @@ class Store:
         """Put a result in place of the one of that name; on disk when this returns. Returns the run's new version."""
         with self._transaction() as db:
             version = 1 + db.execute("SELECT coalesce(max(version), 0) FROM results WHERE key = ?", (key,)).fetchone()[0]
-            db.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?)",
-                       (key, name, version, time.time(), meta, arrays))
+            db.execute(
+                "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?)", (key, name, version, time.time(), meta, arrays)
+            )
         return version
 
     def load(self, key: str, name: str) -> dict[str, Any] | None:
@@ -205,7 +224,7 @@ class Store:
 
     def save_weights(self, key: str, name: str, data: bytes) -> None:
         path = weights.path_of(self.home, key, name)
-        with room_needed(self.home):
+        with store_errors(self.home):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_atomically(path, data)
 

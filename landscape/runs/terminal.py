@@ -52,14 +52,15 @@ class Bars:
     def show(self, progress: Progress) -> None:
         for stage in progress.stages:
             name = stage["name"]
-            if name not in self._bars and (stage["done"] > 0 or name.endswith(progress.stage)):
+            if name not in self._bars and (stage["done"] > 0 or name == progress.stage):
                 layout = "{desc:<24.24}{percentage:3.0f}% |{bar}| {postfix}"
-                self._bars[name] = tqdm(total=100, desc=name, bar_format=layout, position=len(self._bars), leave=True,
-                                        file=sys.stderr)
+                self._bars[name] = tqdm(
+                    total=100, desc=name, bar_format=layout, position=len(self._bars), leave=True, file=sys.stderr
+                )
             if name in self._bars:
                 bar = self._bars[name]
                 bar.n = round(100 * stage["done"])
-                at_work = 0 < stage["done"] < 1 and name.endswith(progress.stage)
+                at_work = stage["done"] < 1 and name == progress.stage
                 bar.set_postfix_str(_left(progress) if at_work else "", refresh=False)
                 bar.refresh()
 

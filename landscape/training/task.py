@@ -73,8 +73,9 @@ def task_from(dataset: Dataset, net: Net, weight_decay: float, noise_variance: f
     splits = {}
     for name in ("train", "validation", "test"):
         split = getattr(dataset, name)
-        y = torch.as_tensor(split.y, device=device)
-        splits[name] = (torch.as_tensor(split.x, device=device, dtype=dtype), y.to(dtype) if y.is_floating_point() else y.long())
+        # Copies: numpy's memory may start anywhere, and matrix products differ in the last bit with its alignment.
+        x, y = torch.tensor(split.x, device=device, dtype=dtype), torch.tensor(split.y, device=device)
+        splits[name] = (x, y.to(dtype) if y.is_floating_point() else y.long())
     likelihood = Categorical() if dataset.kind == "classification" else Gaussian(noise_variance)
     return Task(net, splits, likelihood, weight_decay, (splits["train"][0][:batchnorm_examples],))
 

@@ -116,6 +116,10 @@ def _from_buffer(content, dtype, shape, order="C"):
     return _ArrayParts(dtype, shape, content, _text(order) == "F")
 
 
+def _no_bytes():
+    return b""
+
+
 def _encoded(text, encoding):
     if _text(encoding) != "latin1":
         raise BadInput(f"text in encoding {encoding!r}; refused")
@@ -127,6 +131,8 @@ _ALLOWED: dict[tuple[str, str], Callable] = {("_codecs", "encode"): _encoded, ("
 for _core in ("numpy.core", "numpy._core"):
     _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = lambda *_: _ArrayParts()
     _ALLOWED[f"{_core}.numeric", "_frombuffer"] = _from_buffer
+for _builtins in ("__builtin__", "builtins"):
+    _ALLOWED[_builtins, "bytes"] = _no_bytes  # how old protocols write the content of an empty array
 
 
 # The Python one: the C one takes memory for a memo index that the file chooses.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import zipfile
 import zlib
@@ -14,7 +15,7 @@ from landscape.data.folder import max_bytes, opened, too_large
 from landscape.data.readers import POOL, Contents
 from landscape.errors import BadInput
 
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError)
 SETS = ("train", "validation", "test")
 WANTED = ("Store arrays x and y (one set), or x_train, y_train, x_test, y_test and, if there is one, "
           "x_validation, y_validation: np.savez_compressed(name, x=..., y=...).")

@@ -16,6 +16,7 @@ from landscape.data.targets import MAX_CLASSES
 from landscape.errors import BadInput
 
 TARGET_NAMES = ("label", "target")
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def read(path: Path) -> Contents:
@@ -90,12 +91,12 @@ def _rows(name: str, text: io.TextIOWrapper, delimiter: str, width: int) -> Iter
 def _numbers(name: str, line: int, columns: list[str], cells: list[str]) -> list[float]:
     try:
         numbers = [float(cell) for cell in cells]
-        if all(abs(number) <= np.finfo(np.float32).max for number in numbers):  # False for NaN
+        if all(abs(number) <= LARGEST for number in numbers):  # False for NaN
             return numbers
     except ValueError:
         pass
     bad = next(i for i, cell in enumerate(cells)
-               if not _is_number(cell) or not abs(float(cell)) <= np.finfo(np.float32).max)
+               if not _is_number(cell) or not abs(float(cell)) <= LARGEST)
     raise BadInput(f"{name}, line {line}, column {columns[bad]!r}: expected a finite number, found "
                    f"{cells[bad][:40]!r}. Inputs must be numbers without gaps: fill the cell in, remove the "
                    "line, or code texts as numbers.")

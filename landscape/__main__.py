@@ -1,0 +1,266 @@
+"""The command line: ``python -m landscape`` = ``landscape``.
+
+``--json`` prints one JSON value on the last line of stdout; everything else goes to stderr. Exit status: 0 done, 1 the
+request failed (with a message), 2 bad usage, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import json
+import math
+import os
+import socket
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from landscape import ROOT, __version__, catalog
+from landscape.errors import BadInput, LandscapeError, StoreError
+from landscape.runs import Jobs, Library, archive
+from landscape.runs.home import Lock, holder, home_of, made
+from landscape.runs.local import compute_here
+from landscape.runs.records import Identity, identify
+from landscape.runs.terminal import Follower, wait
+
+app = typer.Typer(
+    help="Loss Valleys: every point of a loss surface is a network you can open.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Home = Annotated[Path | None, typer.Option("--home", help="Folder of the store (default: LANDSCAPE_HOME).")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on the last line.")]
+Key = Annotated[str, typer.Argument(help="Key of a run, or its first four characters or more.")]
+
+
+@app.command("app")
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
+    scheduler: Annotated[str | None, typer.Option(help="Address of an existing Dask scheduler.")] = None,
+    home: Home = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open the app in a browser."""
+    folder, url = made(home_of(home)), f"http://localhost:{port}"
+    lock = Lock.take(folder / "server.lock", {"url": url})
+    if lock is None:
+        other = holder(folder / "server.lock") or {}
+        raise StoreError(
+            f"The store {folder} is already shown at {other.get('url', 'another port')} (process "
+            f"{other.get('pid', 'unknown')}). Open that, stop it, or choose another store with --home."
+        )
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            lock.release()
+            raise BadInput(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.") from None
+    environment = {**os.environ, "LANDSCAPE_HOME": str(folder)}
+    if scheduler:
+        environment["LANDSCAPE_SCHEDULER"] = scheduler
+    Jobs(folder, scheduler).resume()
+    os.set_inheritable(lock.fd, True)  # the server keeps the lock for as long as it lives
+    options = {
+        "server.address": "localhost",
+        "server.port": port,
+        "server.headless": str(not browser).lower(),
+        "server.showEmailPrompt": "false",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+    }
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
+    say(f"Loss Valleys at {url}, store in {folder}. Ctrl-C stops the server; runs go on.")
+    os.execve(sys.executable, [*command, *(f"--{name}={value}" for name, value in options.items())], environment)
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help=f"One of: {', '.join(catalog.RECIPES)}.")],
+    given: Annotated[list[str] | None, typer.Option("--set", help="A setting, name=value; repeat for more.")] = None,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Compute a run, or go on with it. The same settings are computed once."""
+    settings = dict(_setting(text) for text in given or [])
+    wanted, library = identify(recipe, settings), Library(home)
+    try:
+        with Follower(library, wanted.key):
+            message = _compute(wanted, home, library)
+    except KeyboardInterrupt:
+        say(f"Stopped. What was computed is kept as run {wanted.key}; the same command goes on from there.")
+        raise SystemExit(130) from None
+    ended = library.run(wanted.key)
+    if ended.status != "done":
+        raise LandscapeError(f"Run {ended.key} {ended.status}: {message or ended.message}")
+    summary = library.result(ended.key, "summary")
+    values = summary.values if summary else {"key": ended.key, "results": library.names(ended.key)}
+    if as_json:
+        print_json(values)
+    else:
+        print(
+            f"{ended.title}: run {ended.key} is done ({ended.cpu_seconds:.1f} CPU seconds). Results: "
+            f"{', '.join(library.names(ended.key))}"
+        )
+
+
+def _compute(wanted: Identity, home: Path | None, library: Library) -> str:
+    """Compute with the engine if there is one (or a scheduler to go to), else in this process: why it failed, if so."""
+    jobs = Jobs(home)
+    if jobs.engine() is None and not os.environ.get("LANDSCAPE_SCHEDULER"):
+        return compute_here(wanted.recipe, wanted.settings, home)[2]
+    jobs.submit(wanted.recipe, wanted.settings)
+    try:
+        wait(library, wanted.key)
+    except KeyboardInterrupt:
+        jobs.cancel(wanted.key)
+        raise
+    return ""
+
+
+@app.command()
+def runs(
+    recipe: Annotated[str | None, typer.Option(help="Only runs of this recipe.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only queued, running, done, cancelled or failed ones.")] = None,
+    search: Annotated[str, typer.Option(help="Words in title, key or settings.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Also runs made for other runs.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """List what was computed and what is running."""
+    library = Library(home)
+    found = library.runs(recipe, status, search, everything)
+    if as_json:
+        print_json([asdict(each) | {"bytes": library.size(each.key)} for each in found])
+        return
+    for each in found:
+        created = datetime.datetime.fromtimestamp(each.created).strftime("%Y-%m-%d %H:%M")
+        print(f"{each.key:<24}  {each.status:<9}  {created}  {_size(library.size(each.key)):>9}  {each.title}")
+    say(f"{len(found)} runs; the store {library.home} takes {_size(library.total_size())}.")
+
+
+@app.command()
+def show(key: Key, as_json: Json = False, home: Home = None) -> None:
+    """Say everything known about a run."""
+    library = Library(home)
+    found = library.run(key)
+    summary, progress = library.result(found.key, "summary"), library.progress(found.key)
+    known = asdict(found) | {
+        "bytes": library.size(found.key),
+        "results": library.names(found.key),
+        "weights": library.weight_names(found.key),
+        "progress": asdict(progress) if progress else None,
+        "attempts": library.attempts(found.key),
+        "detail": library.detail(found.key),
+        "summary": summary.values if summary else None,
+    }
+    if as_json:
+        print_json(known)
+        return
+    for name, value in known.items():
+        if value not in (None, "", [], ()):
+            print(f"{name:<12} {value if isinstance(value, str) else json.dumps(value)}")
+
+
+@app.command()
+def export(
+    key: Key,
+    form: Annotated[str, typer.Option("--format", help="npz (arrays, JSON and weights), html, png or svg.")] = "npz",
+    out: Annotated[Path | None, typer.Option(help="Where to; npz: a folder, or a file .zip.")] = None,
+    home: Home = None,
+) -> None:
+    """Write a run to files that need nothing of this program to be read."""
+    library = Library(home)
+    found = library.run(key)
+    if form == "npz":
+        print(archive.export(library, found.key, out or Path(found.key)))
+        return
+    if form not in ("html", "png", "svg"):
+        raise BadInput(f"There is no export format {form!r}. Choose npz, html, png or svg.")
+    if form != "html" and importlib.util.find_spec("kaleido") is None:
+        raise BadInput(f"Export as {form} needs kaleido. Install it with: pip install 'landscape[export]'.")
+    from landscape.figures import page
+
+    pictures = {found.key: page.standalone(library, found.key)} if form == "html" else page.images(library, found.key, form)
+    if not pictures:
+        raise BadInput(f"Run {found.key} has nothing to draw yet: it is {found.status}.")
+    single = out if out and out.suffix == f".{form}" and len(pictures) == 1 else None
+    folder = out if out and not single else Path()
+    for name, picture in pictures.items():
+        print(archive.write_new(single or folder / f"{name.replace(':', '-')}.{form}", picture))
+
+
+@app.command()
+def delete(key: Key, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, home: Home = None) -> None:
+    """Delete a run and the runs made only for it."""
+    found = Library(home).writable(key)
+    if not yes:
+        typer.confirm(f"Delete {found.title} ({found.key}) for good?", abort=True, err=True)
+    Jobs(home).delete(found.key)
+    say(f"Deleted {found.key}.")
+
+
+@app.command()
+def data(as_json: Json = False) -> None:
+    """List the embedded tasks."""
+    if as_json:
+        print_json({name: {"title": row.title, "about": row.about} for name, row in catalog.DATASETS.items()})
+        return
+    for name, row in catalog.DATASETS.items():
+        print(f"{name:<12} {row.title}: {row.about}")
+
+
+@app.callback(invoke_without_command=True)
+def about(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit()
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value) -> None:
+    """One line of strict JSON: what is not a number (a diverged loss) is null."""
+
+    def strict(value):
+        if isinstance(value, dict):
+            return {str(k): strict(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [strict(v) for v in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    print(json.dumps(strict(value), allow_nan=False), flush=True)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise typer.BadParameter(f"expected name=value, found {text!r}", param_hint="--set")
+    return name.strip(), value
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return ""
+
+
+def main() -> None:
+    try:
+        app()
+    except LandscapeError as error:
+        say(f"Error: {error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
