@@ -43,13 +43,10 @@ VERSION = len(MIGRATIONS)
 def checked(db: sqlite3.Connection, path: Path) -> int:
     """The schema version of an open file, 0 if it is empty. Raises StoreError if it is no store or a later one."""
     try:
-        db.execute("BEGIN")  # one look at one moment: another process may be making the file
-        try:
-            tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-            application = db.execute("PRAGMA application_id").fetchone()[0]
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-        finally:
-            db.execute("COMMIT")
+        # Tables first: another process may be making the file, and they come together with what the header says.
+        tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        application = db.execute("PRAGMA application_id").fetchone()[0]
+        version = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.OperationalError:  # it is one, and busy or out of reach
         raise
     except sqlite3.DatabaseError as error:

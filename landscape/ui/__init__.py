@@ -1,0 +1,1 @@
+"""Everything the pages share; with pages/ and app.py the only code that knows streamlit."""

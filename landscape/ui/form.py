@@ -1,0 +1,82 @@
+"""A form for the settings of a recipe: the few that matter in front, all others behind *Advanced*."""
+
+from __future__ import annotations
+
+import typing
+
+import streamlit as st
+from pydantic.fields import FieldInfo
+
+from landscape import catalog
+from landscape.errors import BadInput
+from landscape.settings import Settings, parse, settings_of
+
+FRONT = ("task", "network", "seeds")
+CHOICES = {"network": catalog.NETWORKS, "schedule": catalog.SCHEDULES}
+HIDDEN = ("device",)
+
+
+def from_address(recipe: str) -> dict[str, str]:
+    """The settings named in the URL."""
+    fields = settings_of(recipe).model_fields
+    return {name: value for name, value in st.query_params.items() if name in fields}
+
+
+def form(recipe: str) -> Settings | None:
+    """Widgets for every setting, started from the URL and the task's defaults; None, with the reason shown, if not valid."""
+    given = from_address(recipe)
+    start, problem = _start(recipe, given)
+    columns = st.columns(len(FRONT), vertical_alignment="bottom")
+    names = list(catalog.TASKS)
+    if start.task.startswith("file:"):
+        names.append(start.task)
+    task = columns[0].selectbox("Data", names, names.index(start.task), format_func=_task_title, key="form-task")
+    if task != start.task:
+        start, problem = parse(recipe, {"task": task}), None
+    network = columns[1].selectbox("Network", list(catalog.NETWORKS), list(catalog.NETWORKS).index(start.network),
+                                   format_func=lambda n: catalog.NETWORKS[n].title, key=f"form-{task}-network")
+    if network != start.network:
+        start = parse(recipe, {"task": task, "network": network})
+    seeds = columns[2].text_input("Seeds", ", ".join(map(str, start.seeds)), key=f"form-{task}-seeds",
+                                  help="One network for each number.")
+    chosen = {"task": task, "network": network, "seeds": seeds}
+    with st.expander("Advanced", icon=":material/tune:", expanded=problem is not None):
+        chosen |= _advanced(recipe, start, f"form-{task}-{network}")
+    if problem:
+        st.error(f"The address asks for something that cannot be computed. {problem}")
+    try:
+        return parse(recipe, chosen)
+    except BadInput as error:
+        st.error(str(error))
+        return None
+
+
+def _start(recipe: str, given: dict[str, str]) -> tuple[Settings, str | None]:
+    try:
+        return parse(recipe, given), None
+    except BadInput as error:
+        return parse(recipe, {"task": given["task"]} if given.get("task") in catalog.TASKS else {}), str(error)
+
+
+def _task_title(name: str) -> str:
+    return catalog.DATASETS[name].title if name in catalog.DATASETS else f"My file {name.removeprefix('file:')}"
+
+
+def _advanced(recipe: str, start: Settings, prefix: str) -> dict:
+    fields = {n: f for n, f in settings_of(recipe).model_fields.items() if n not in (*FRONT, *HIDDEN)}
+    chosen = {}
+    for i, (name, field) in enumerate(fields.items()):
+        if i % 4 == 0:
+            columns = st.columns(4)
+        chosen[name] = _widget(columns[i % 4], name, field, getattr(start, name), f"{prefix}-{name}")
+    return chosen
+
+
+def _widget(column, name: str, field: FieldInfo, value, key: str):
+    """A text field, or a list where the setting has one; what is typed is judged by the settings model, on the server."""
+    label = name.replace("_", " ")
+    options = list(CHOICES[name]) if name in CHOICES else list(typing.get_args(field.annotation))
+    if options and all(isinstance(option, str) for option in options):
+        return column.selectbox(label, options, options.index(value), key=key, help=field.description)
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+    return column.text_input(label, text, key=key, help=field.description)

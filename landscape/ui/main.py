@@ -1,0 +1,16 @@
+"""Navigation: the script that runs on every visit, before the page it leads to."""
+
+import streamlit as st
+
+from landscape import ASSETS, ROOT
+
+PAGES = ROOT / "pages"
+
+st.set_page_config(page_title="Loss Valleys", page_icon=str(ASSETS / "theme/icon.svg"), layout="wide")
+st.logo(str(ASSETS / "theme/logo.svg"), size="large", icon_image=str(ASSETS / "theme/icon.svg"))
+page = st.navigation([
+    st.Page(PAGES / "overview.py", title="Overview", icon=":material/landscape:", default=True),
+    st.Page(PAGES / "valleys.py", title="Valleys", icon=":material/conversion_path:", url_path="valleys"),
+    st.Page(PAGES / "runs.py", title="Runs", icon=":material/inventory_2:", url_path="runs"),
+], position="top")
+page.run()

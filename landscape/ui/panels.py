@@ -1,0 +1,80 @@
+"""The linked panels of a valleys run: three planes, the walker, the profile, and how true each picture is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from landscape.figures import truth
+from landscape.figures.levels import PRESETS
+from landscape.figures.profile import maxima_in_words
+from landscape.results import METRICS
+from landscape.runs import Library
+from landscape.ui import plot
+from landscape.ui.reading import PATHS, PLANES, profile_json, profiles, shared_scale, surface_json, surfaces, version
+
+TITLES = {"optima": "Three independent optima", "bezier": "Bezier curve", "chain": "Polygonal chain"}
+SHOWN = ("train_loss", "train_error", "test_nll", "test_error", "train_nll")
+
+
+@dataclass(frozen=True)
+class View:
+    """What is shown of a run: part of the URL, so a link shows the same."""
+
+    metric: str
+    relief: bool
+    cap: float | None
+    offset: float | None
+    growth: float | None
+
+
+def controls() -> View:
+    """The row above the panels."""
+    left, middle, right = st.columns([5, 3, 2], vertical_alignment="bottom")
+    metric = left.segmented_control("Shown", SHOWN, default="train_loss", format_func=METRICS.get, key="metric",
+                                    bind="query-params", required=True)
+    view = middle.segmented_control("View", ["contour", "3D"], default="contour", key="view", bind="query-params", required=True)
+    with right.popover("Levels", icon=":material/tune:", width="stretch"):
+        st.caption("Every contour multiplies the excess over the minimum by the same factor (the rule of the talk).")
+        preset = st.selectbox("Spacing", [*PRESETS, "own factor"], key="levels", bind="query-params")
+        growth = st.slider("Factor from level to level", 1.2, 4.0, 2.0, 0.05, key="factor", bind="query-params",
+                           disabled=preset != "own factor")
+        chosen = st.toggle("Saturate at a value of my own", key="own_cap", bind="query-params")
+        cap = st.number_input("Saturate above", min_value=1e-6, value=1.0, key="cap", bind="query-params", disabled=not chosen)
+    own = preset == "own factor"
+    return View(metric, view == "3D", cap if chosen else None, None if own else PRESETS[preset], growth if own else None)
+
+
+def planes(library: Library, key: str, view: View) -> None:
+    """Three linked panels, those that have something to show; a line under each says how true it is."""
+    found = surfaces(library, key)
+    if not found:
+        return
+    walked, stamp = profiles(library, key), version(library, key)
+    scale = shared_scale(found, view.metric, view.cap, view.offset, view.growth)
+    for column, name in zip(st.columns(len(PLANES), gap="medium"), PLANES, strict=True):
+        if name not in found:
+            continue
+        with column:
+            st.markdown(f"**{TITLES[name]}**")
+            figure = surface_json(found[name], walked, (key, stamp, name), view.metric, view.relief, scale)
+            plot.plot(figure, f"plane-{name}-{'3d' if view.relief else '2d'}", height=420, group=f"run-{key}", name=name,
+                      revision=f"{key}-{name}")
+            said = truth.line(found[name], view.metric)
+            (st.caption if truth.anchor_ok(found[name]) else st.error)(said)
+
+
+def walker(library: Library, key: str, view: View) -> None:
+    """The slider t and the profile along segment, Bezier and chain, with the maxima in words."""
+    walked = profiles(library, key)
+    if not walked:
+        return
+    split = view.metric.split("_")[0]
+    loss = view.metric if not view.metric.endswith("error") else f"{split}_loss" if split == "train" else "test_nll"
+    error = f"{split}_error"
+    st.markdown("**Walk from one optimum to the other**")
+    plot.walk("walk", f"run-{key}", [float(t) for t in walked["segment"].t],
+              {name: p.values[view.metric].tolist() for name, p in walked.items()}, PATHS)
+    plot.plot(profile_json(walked, (key, version(library, key)), loss, error), "profile", height=440, group=f"run-{key}")
+    st.markdown(maxima_in_words(walked, loss) + " " + maxima_in_words(walked, error))

@@ -1,0 +1,104 @@
+"""What pages read: the library, results of a run and of the runs it was made from, figures kept between reruns."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import streamlit as st
+
+from landscape.figures import history, profile, surface
+from landscape.figures.levels import Scale, common_scale
+from landscape.results import Surface
+from landscape.runs import Library, Run
+from landscape.ui.plot import figure_json
+
+PLANES = ("optima", "bezier", "chain")
+PATHS = {"segment": "segment", "bezier": "Bezier", "chain": "chain"}
+STATUS = {"queued": ("waiting", "gray"), "running": ("running", "blue"), "done": ("done", "green"),
+          "cancelled": ("stopped", "orange"), "failed": ("failed", "red")}
+
+
+def family(library: Library, key: str) -> list[str]:
+    """The run and everything it was made from, nearest first."""
+    found, queue = [], [key]
+    while queue:
+        one = queue.pop(0)
+        if one not in found:
+            found.append(one)
+            queue += library.run(one).parents
+    return found
+
+
+def version(library: Library, key: str) -> int:
+    """Grows with every save of the run or of a run it is made from."""
+    return sum(library.version(one) for one in family(library, key))
+
+
+def inherited(library: Library, key: str, name: str):
+    """A result of the run, or of the nearest run it was made from; None if there is none (yet)."""
+    return next((r for one in family(library, key) if (r := library.result(one, name)) is not None), None)
+
+
+def surfaces(library: Library, key: str) -> dict[str, Surface]:
+    found = {name: library.result(key, f"surface:{name}") for name in PLANES}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def profiles(library: Library, key: str) -> dict:
+    found = {name: library.result(key, f"profile:{name}") for name in PATHS}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def surface_json(_surface: Surface, _profiles: dict, identity: tuple, metric: str, relief: bool, scale: Scale) -> str:
+    """The figure of one plane as JSON; ``identity`` (run, version, plane) stands for the arrays."""
+    draw = surface.relief if relief else surface.contour
+    return figure_json(draw(_surface, metric, scale, name=identity[-1], profiles=tuple(_profiles.values())))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def profile_json(_profiles: dict, identity: tuple, loss: str, error: str) -> str:
+    return figure_json(profile.twin(_profiles, loss, error))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def history_json(_history, identity: tuple, metrics: tuple[str, ...]) -> str:
+    return figure_json(history.history(_history, [m for m in metrics if m in _history.values]))
+
+
+def shared_scale(found: dict[str, Surface], metric: str, cap: float | None, a: float | None, growth: float | None) -> Scale:
+    """One colour scale for all planes; the cap is the run's own unless one is given."""
+    if cap is None:
+        cap = next(iter(found.values())).info.get("cap", {}).get(metric)
+    return common_scale([np.asarray(s.values[metric]) for s in found.values()], cap, a, growth)
+
+
+def badge(run: Run) -> str:
+    """The status as coloured markdown."""
+    word, colour = STATUS[run.status]
+    return f":{colour}-badge[{word}]"
+
+
+def seconds_in_words(seconds: float | None) -> str:
+    if seconds is None:
+        return "measuring the speed"
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s left"
+    return f"about {seconds / 60:.0f} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
+
+
+def size_in_words(size: int) -> str:
+    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= length:
+            return f"{size / length:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def ago(then: float) -> str:
+    """How long ago a time (seconds since 1970) was, in words."""
+    gone = max(0.0, time.time() - then)
+    for limit, unit, length in ((90, "s", 1), (5400, "min", 60), (129600, "h", 3600)):
+        if gone < limit:
+            return f"{gone / length:.0f} {unit} ago"
+    return f"{gone / 86400:.0f} days ago"

@@ -1,0 +1,72 @@
+"""A run while it is computed, and what to say of one that ended early."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from landscape.errors import LandscapeError
+from landscape.runs import Jobs, Library, Run
+from landscape.ui import plot
+from landscape.ui.reading import history_json, inherited, seconds_in_words, version
+
+STAGES = {"training": "Training the networks", "curves": "Training the curves", "surface:optima": "Plane of the three optima",
+          "surface:bezier": "Plane of the Bezier curve", "surface:chain": "Plane of the chain", "starting": "Starting"}
+
+
+def named(stage: str) -> str:
+    """A stage in words; the stages of a run made for another come as ``curves: training``."""
+    last = stage.rsplit(": ", 1)[-1]
+    return STAGES.get(last, last)
+
+
+def progress(library: Library, run: Run) -> None:
+    """Stage, epoch, time left, Cancel."""
+    now = library.progress(run.key)
+    left, right = st.columns([6, 1], vertical_alignment="bottom")
+    with left:
+        if now is None:
+            st.progress(0.0, "Waiting for a worker" if run.status == "queued" else "Starting")
+        else:
+            stage = named(now.stage)
+            detail = now.detail
+            where = f", epoch {detail['epoch']} of {detail['epochs']}" if "epochs" in detail else (
+                f", {detail['cells']:,} networks evaluated" if "cells" in detail else "")
+            st.progress(min(1.0, now.fraction), f"{stage}{where} · {seconds_in_words(now.eta_seconds)}")
+    if right.button("Cancel", key="cancel", width="stretch"):
+        try:
+            Jobs().cancel(run.key)
+        except LandscapeError as error:
+            st.error(str(error))
+        else:
+            st.rerun()
+
+
+def live_curves(library: Library, key: str) -> None:
+    """What training and curves have logged so far."""
+    shown = {"history:training": "Networks", "history:curves": "Curves"}
+    found = {title: inherited(library, key, name) for name, title in shown.items()}
+    found = {title: h for title, h in found.items() if h is not None}
+    for column, (title, log) in zip(st.columns(max(1, len(found))), found.items(), strict=False):
+        with column:
+            st.caption(title)
+            figure = history_json(log, (key, version(library, key), title), ("train_loss", "validation_error"))
+            plot.plot(figure, f"history-{title}", height=260, revision=f"{key}-{title}")
+
+
+def ended_early(run: Run) -> None:
+    """Why a run stopped, and a button that goes on from what it has."""
+    (st.error if run.status == "failed" else st.info)(run.message or f"This run is {run.status}.")
+    if not run.read_only and st.button("Go on", icon=":material/play_arrow:", key="go-on"):
+        submit(run.recipe, run.settings)
+
+
+def submit(recipe: str, settings) -> None:
+    """Start a run and show it; an error is said where the button is."""
+    try:
+        with st.spinner("Handing the job to the engine"):
+            key = Jobs().submit(recipe, settings)
+    except LandscapeError as error:
+        st.error(str(error))
+        return
+    st.query_params["run"] = key
+    st.rerun()
