@@ -1,8 +1,8 @@
 """Contour levels that multiply the excess over the minimum, and the colour of every value between them.
 
 The rule is the talk's (slides 7, 9 and 13): with ``m`` and ``M`` the ends, ``R = M - m`` and ``h = (ln R - a) / n``, the
-levels are ``m``, then ``m + exp(a + i h)``, last ``M``. Equivalently ``M`` minus ... : every contour multiplies the
-excess above the minimum by one factor ``g = exp(h)``, the growth.
+levels are ``m``, then ``m + exp(a + i h)`` for i from 1 to n - 1, last ``M``: every contour multiplies the excess above
+the minimum by one factor ``g = exp(h)``, the growth.
 """
 
 from __future__ import annotations

@@ -7,12 +7,14 @@ import time
 import numpy as np
 import streamlit as st
 
+from landscape import ROOT
 from landscape.figures import history, profile, surface
 from landscape.figures.levels import Scale, common_scale
 from landscape.results import Surface
 from landscape.runs import Library, Run
 from landscape.ui.plot import figure_json
 
+VALLEYS = ROOT / "pages/valleys.py"  # page_link takes the path that st.navigation was given
 PLANES = ("optima", "bezier", "chain")
 PATHS = {"segment": "segment", "bezier": "Bezier", "chain": "chain"}
 STATUS = {"queued": ("waiting", "gray"), "running": ("running", "blue"), "done": ("done", "green"),

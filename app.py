@@ -1,0 +1,39 @@
+"""The page server: routes and start-up, nothing else. Started by ``landscape app``."""
+
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+import streamlit as st
+from starlette.responses import FileResponse
+from starlette.routing import Route
+
+from landscape import ROOT
+
+PLOTLY = str(files("plotly") / "package_data" / "plotly.min.js")
+
+
+async def plotly(request):
+    """plotly.js of the installed package, so that pages work offline; its address holds its version."""
+    return FileResponse(PLOTLY, media_type="text/javascript", headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+
+@asynccontextmanager
+async def lifespan(app):
+    """Jobs that were waiting when the machine went down go on when the server comes back."""
+    import asyncio
+
+    from landscape.errors import LandscapeError
+    from landscape.runs import Jobs
+
+    async def resume():
+        try:
+            await asyncio.to_thread(Jobs().resume)
+        except LandscapeError as error:
+            print(f"Waiting jobs were not started: {error}")
+
+    task = asyncio.create_task(resume())
+    yield {}
+    task.cancel()
+
+
+app = st.App(ROOT / "landscape/ui/main.py", lifespan=lifespan, routes=[Route("/assets/plotly-{version}.min.js", plotly)])

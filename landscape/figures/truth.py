@@ -1,0 +1,79 @@
+"""How true a picture is, in sentences: read off what was measured when it was computed, nothing assumed."""
+
+from __future__ import annotations
+
+import math
+
+from landscape.results import METRICS, Surface
+
+ANCHOR_LIMIT = 1e-5  # largest relative difference between the surface and its own networks, evaluated directly
+
+
+def anchor_ok(surface: Surface) -> bool:
+    """Whether the surface agrees with its marked networks in every metric; a difference that is no number does not."""
+    found = surface.info.get("anchor_error") or {}
+    return bool(found) and all(math.isfinite(v) and v <= ANCHOR_LIMIT for v in found.values())
+
+
+def sentences(surface: Surface, metric: str | None = None) -> list[tuple[str, bool]]:
+    """(text, ok) pairs; with a metric, those numbers that depend on it are its own."""
+    info = surface.info
+    said = [_anchor(surface), *_data(info, metric), (f"BatchNorm statistics: {info.get('batchnorm', 'not stated')}",
+                                                     "batchnorm" in info)]
+    if info.get("angle") is not None:
+        said.append((f"angle between the raw directions {info['angle']:.1f} degrees", info["angle"] > 1))
+    said.append((_cells(surface, metric), True))
+    bad = int(info.get("not_finite") or 0)
+    if bad:
+        said.append((f"{bad:,} evaluated {'cell is' if bad == 1 else 'cells are'} not finite and drawn empty", False))
+    if not info.get("final", False):
+        said.append(("not final: this picture is still being computed", False))
+    if metric is None or metric.startswith("test"):
+        said.append(("test data is for looking only: nothing was chosen by it", True))
+    return said
+
+
+def line(surface: Surface, metric: str) -> str:
+    """All of it in one line of plain text."""
+    text = "; ".join(said for said, _ in sentences(surface, metric))
+    return text[:1].upper() + text[1:] + "."
+
+
+def _anchor(surface: Surface) -> tuple[str, bool]:
+    found = surface.info.get("anchor_error") or {}
+    if not found:
+        return "anchor error not measured", False
+    worst = max(found, key=lambda m: found[m] if math.isfinite(found[m]) else math.inf)
+    if anchor_ok(surface):
+        return f"marked networks evaluated directly agree with the surface to {found[worst]:.1g} (anchor error)", True
+    return (f"WARNING: the surface differs from its own marked networks by {found[worst]:.2g} in {METRICS.get(worst, worst)} "
+            f"(anchor error; limit {ANCHOR_LIMIT:g})"), False
+
+
+def _data(info: dict, metric: str | None) -> list[tuple[str, bool]]:
+    counts = info.get("data") or {}
+    splits = [s for s in counts if metric is None or metric.startswith(s)]
+    if not splits:
+        return [("data not stated", False)]
+    return [(f"all {counts[s]:,} {s} examples" if len(splits) == 1 else
+             ", ".join(f"all {counts[s]:,} {s} examples" for s in splits), True) for s in splits[:1]]
+
+
+def _cells(surface: Surface, metric: str | None) -> str:
+    info = surface.info
+    done = int(info.get("evaluations", surface.evaluated.sum()))
+    cells = int(info.get("cells", surface.evaluated.size))
+    if done >= cells:
+        return f"every one of {cells:,} cells was evaluated"
+    text, found = f"evaluated {done:,} of {cells:,} cells", info.get("interpolation") or {}
+    errors = [v for m, v in found.items() if m != "held_out" and metric in (None, m)]
+    if not errors or not found.get("held_out"):
+        return f"{text}; the others are interpolated, their error not measured yet"
+    return (f"{text}; interpolation error (99th percentile of the colour range, measured on {found['held_out']:,} "
+            f"held-out cells) {_percent(max(errors))}")
+
+
+def _percent(share: float) -> str:
+    if not math.isfinite(share):
+        return "not finite"
+    return f"{100 * share:.2f}%" if share < 0.01 else f"{100 * share:.1f}%"

@@ -1,0 +1,71 @@
+"""Valleys: train networks, join them by curves, and walk on the three planes of the talk's slide 7."""
+
+import streamlit as st
+
+from landscape.errors import LandscapeError
+from landscape.runs import Library
+from landscape.ui import panels, running
+from landscape.ui.form import form
+from landscape.ui.reading import VALLEYS, badge
+
+ACTIVE = ("queued", "running")
+
+
+def new_run(library: Library) -> None:
+    st.title("Valleys")
+    st.markdown("Train networks from different starts, join two of them by a curve of low loss, and see the planes they lie in.")
+    settings = form("valleys")
+    if st.button("Run", type="primary", icon=":material/play_arrow:", disabled=settings is None, key="run-button"):
+        running.submit("valleys", settings)
+    done = library.runs("valleys")[:6]
+    if done:
+        st.subheader("Or open one")
+        for column, run in zip(st.columns(3) * 2, done, strict=False):
+            column.page_link(VALLEYS, label=run.title, query_params={"run": run.key}, icon=":material/conversion_path:")
+
+
+def one_run(library: Library, key: str) -> None:
+    run = library.run(key)
+    title, status, again = st.columns([6, 1, 1], vertical_alignment="center")
+    title.title(run.title)
+    status.markdown(badge(run))
+    if again.button("New run", icon=":material/add:", width="stretch", key="new-run"):
+        del st.query_params["run"]
+        st.rerun()
+    view = panels.controls()
+    if run.status in ACTIVE:
+        watch(library, run.key, view)
+        return
+    if run.status != "done":
+        running.ended_early(run)
+    panels.planes(library, run.key, view)
+    panels.walker(library, run.key, view)
+    with st.expander("Training and settings", icon=":material/show_chart:"):
+        running.live_curves(library, run.key)
+        st.json(run.settings, expanded=False)
+
+
+@st.fragment(run_every=0.5)
+def watch(library: Library, key: str, view: panels.View) -> None:
+    """Polls a run that is being computed; the page is drawn anew when it ends."""
+    run = library.run(key)
+    if run.status not in ACTIVE:
+        st.rerun()
+    running.progress(library, run)
+    panels.planes(library, key, view)
+    panels.walker(library, key, view)
+    running.live_curves(library, key)
+
+
+try:
+    shelf = Library()
+    asked = st.query_params.get("run")
+    if asked:
+        one_run(shelf, asked)
+    else:
+        new_run(shelf)
+except LandscapeError as error:
+    st.error(str(error))
+    if st.query_params.get("run") and st.button("Start a new run"):
+        del st.query_params["run"]
+        st.rerun()

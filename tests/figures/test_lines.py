@@ -1,0 +1,83 @@
+"""Profiles, histories and the sentences about them."""
+
+import numpy as np
+import pytest
+
+from landscape.errors import BadInput
+from landscape.figures import history, profile, truth
+from landscape.results import Surface
+from conftest import make_profile, make_surface  # isort: skip
+
+
+def test_maxima_in_words(profiles):
+    assert profile.maxima_in_words(profiles, "train_nll") == (
+        "Along the straight segment train NLL rises to 2.36 (t = 0.50); "
+        "the Bezier curve never exceeds 0.25, the chain 0.24: 9 times lower.")
+
+
+def test_words_do_not_praise_a_curve_that_is_no_lower():
+    same = {k: make_profile(k, 0.3) for k in ("segment", "bezier")}
+    assert profile.maxima_in_words(same, "train_nll").endswith("0.3: no lower than the segment.")
+    assert "times" not in profile.maxima_in_words({"segment": same["segment"]}, "train_nll")
+    same["bezier"].values["train_nll"][:] = np.nan
+    assert "No finite train NLL along: Bezier curve" in profile.maxima_in_words(same, "train_nll")
+
+
+def test_profile_lines(profiles):
+    figure = profile.profile(profiles, "train_nll")
+    lines = {t.name: t for t in figure.data if t.mode == "lines"}
+    assert lines["straight segment"].line.dash == "dash" and lines["Bezier curve"].line.dash == "solid"
+    np.testing.assert_allclose(lines["polygonal chain"].y, profiles["chain"].values["train_nll"].astype(np.float32))
+    (walker,) = figure.layout.meta["walkers"]
+    assert walker["vertical"] and len(figure.data[walker["trace"]].x) == 2
+
+
+def test_profile_over_arc_length_walks_on_each_path(profiles):
+    figure = profile.profile(profiles, "train_nll", distance=True)
+    (walker,) = figure.layout.meta["walkers"]
+    assert set(walker["paths"]) == {"segment", "bezier", "chain"}
+    assert walker["paths"]["bezier"]["x"][-1] == 10.0
+
+
+def test_twin_shares_t_and_has_two_walkers(profiles):
+    figure = profile.twin(profiles, "train_loss", "test_error")
+    assert figure.layout.xaxis.matches == "x2"
+    assert [figure.data[w["trace"]].name for w in figure.layout.meta["walkers"]] == ["walker"] * 2
+    assert len([t for t in figure.data if t.mode == "lines" and t.name != "walker"]) == 6
+
+
+def test_history_marks_who_diverged(training):
+    figure = history.history(training, ["train_loss", "train_error"])
+    assert figure.layout.yaxis.type == "log" and figure.layout.yaxis2.type == "linear"
+    crosses = [t for t in figure.data if t.name == "seed 2 diverged"]
+    assert len(crosses) == 2 and crosses[0].x[0] == 12
+    assert not any(t.name == "seed 0 diverged" for t in figure.data)
+    with pytest.raises(BadInput, match="validation"):
+        history.history(training, ["validation_loss"])
+
+
+def test_truth_of_a_good_picture(surface):
+    text = truth.line(surface, "train_loss")
+    assert truth.anchor_ok(surface) and all(ok for _, ok in truth.sentences(surface))
+    for part in ("all 4,000 train examples", "BatchNorm statistics: none", "48.2 degrees", "evaluated 99 of 775 cells",
+                 "99th percentile of the colour range, measured on 128 held-out cells) 0.02%"):
+        assert part in text
+    assert "test" not in text
+    assert "test data is for looking only" in truth.line(surface, "test_error")
+
+
+@pytest.mark.parametrize("error", [2e-5, np.nan, np.inf])
+def test_truth_flags_a_surface_that_differs_from_its_networks(error):
+    bad = make_surface(anchor=error)
+    assert not truth.anchor_ok(bad)
+    text, ok = truth.sentences(bad)[0]
+    assert not ok and "differs from its own marked networks" in text and "train NLL" in text
+
+
+def test_truth_of_partial_and_broken_pictures(surface):
+    assert "not final" in truth.line(make_surface(final=False), "train_loss")
+    surface.info.update(not_finite=3, interpolation={})
+    text = truth.line(surface, "train_loss")
+    assert "3 evaluated cells are not finite" in text and "error not measured yet" in text
+    bare = Surface(surface.axes, surface.values, surface.evaluated)
+    assert not truth.anchor_ok(bare) and "anchor error not measured" in truth.line(bare, "train_loss").lower()

@@ -1,0 +1,139 @@
+"""The app as its users meet it: a real server, a real engine, a real browser."""
+
+import os
+import re
+import shutil
+import signal
+import time
+
+import pytest
+from conftest import SMALL, Server
+from playwright.sync_api import expect
+
+from landscape.runs import Jobs
+from landscape.runs.home import holder
+from landscape.settings import parse
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+LONG = {"task": "digits", "epochs": 400, "curve_epochs": 60, "grid": 33, "widths": "128,128"}
+PLOT = ".landscape-plot .main-svg"
+
+
+def address(server, page="", **query) -> str:
+    return f"{server.url}/{page}?" + "&".join(f"{name}={value}" for name, value in query.items())
+
+
+def drawn(tab, count: int):
+    """Wait until so many plots are there."""
+    tab.wait_for_function(
+        "n => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout && e.dataset.drawn).length >= n",
+        arg=count, timeout=60_000)
+
+
+def camera(tab, index: int):
+    return tab.evaluate("i => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout && e._fullLayout.scene)[i]"
+                        "._fullLayout.scene.camera.eye", index)
+
+
+def until(holds, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_first_visit_is_complete_without_a_click(server, tab):
+    tab.goto(server.url)
+    drawn(tab, 1)
+    expect(tab.get_by_role("heading", name="Weight space, made visible")).to_be_visible()
+    expect(tab.get_by_text("Walk along this valley")).to_be_visible()
+    assert tab.title().startswith("Loss Valleys") or "Overview" in tab.title()
+
+
+def test_a_deep_link_shows_the_run_and_the_view(server, finished, tab):
+    tab.goto(address(server, "valleys", run=finished[1], metric="test_error", view="3D"))
+    drawn(tab, 4)
+    expect(tab.get_by_role("heading", name="Valleys · moons")).to_be_visible()
+    assert tab.evaluate("() => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout?.scene).length") == 3
+    assert "metric=test_error" in tab.url
+    assert finished[1] in tab.url
+
+
+def test_cameras_move_together_and_the_walker_walks(server, finished, tab):
+    tab.goto(address(server, "valleys", run=finished[1], view="3D"))
+    drawn(tab, 4)
+    tab.evaluate("() => { const e = [...document.querySelectorAll('.landscape-plot')].find(e => e._fullLayout?.scene);"
+                 "return Plotly.relayout(e, {'scene.camera.eye': {x: 0.3, y: 2, z: 0.7}}).then(() =>"
+                 " e.emit('plotly_relayout', {'scene.camera': e._fullLayout.scene.camera})) }")
+    until(lambda: abs(camera(tab, 2)["y"] - 2) < 1e-6, 20)
+    slider = tab.locator(".walk-slider")
+    slider.evaluate("e => { e.value = 0.5; e.dispatchEvent(new Event('input', {bubbles: true})) }")
+    expect(tab.locator(".walk-readout")).to_contain_text("t = 0.50")
+    moved = ("() => { const e = [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout?.scene)[1];"
+             "const w = e.__walkers[0]; const p = w.paths.bezier; return [e.data[w.trace].x[0], p.x[30]] }")
+    until(lambda: (lambda pair: abs(pair[0] - pair[1]) < 1e-6)(tab.evaluate(moved)), 20)
+
+
+def test_run_cancel_reload_and_go_on(server, library, tab):
+    tab.goto(address(server, "valleys", **LONG))
+    tab.get_by_test_id("stBaseButton-primary").filter(has_text="Run").click()
+    tab.wait_for_url(re.compile("run="), timeout=60_000)
+    key = re.search(r"run=([0-9a-f]+)", tab.url)[1]
+    expect(tab.get_by_text(re.compile("Training the networks.*epoch"))).to_be_visible(timeout=60_000)
+    drawn(tab, 1)
+    tab.reload()
+    expect(tab.get_by_text(re.compile("Training the networks.*epoch"))).to_be_visible(timeout=60_000)
+    started = time.monotonic()
+    tab.get_by_role("button", name="Cancel").click()
+    until(lambda: library.run(key).status == "cancelled", 5)
+    assert time.monotonic() - started < 3  # two seconds for the job, the rest for the click
+    tab.get_by_role("button", name="Go on").click()
+    until(lambda: library.run(key).status in ("running", "queued"), 20)
+    until(lambda: library.run(key).status == "done", 120)
+    expect(tab.get_by_text("Walk from one optimum to the other")).to_be_visible(timeout=30_000)
+    drawn(tab, 4)
+
+
+def test_two_browsers_watch_one_run_and_the_camera_is_kept(server, library, chromium, tab):
+    given = {"task": "digits", "epochs": 60, "curve_epochs": 60, "grid": 97, "picture": "exact", "widths": (96, 96), "seeds": (7, 8, 9)}
+    key = Jobs(server.home).submit("valleys", parse("valleys", given))
+    other = chromium.new_page()
+    for page in (tab, other):
+        page.goto(address(server, "valleys", run=key, view="3D"))
+    until(lambda: "surface:chain" in library.names(key), 90)
+    for page in (tab, other):
+        page.wait_for_function("() => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout?.scene).length == 3",
+                               timeout=60_000)
+    tab.evaluate("() => { const e = [...document.querySelectorAll('.landscape-plot')].find(e => e._fullLayout?.scene);"
+                 "return Plotly.relayout(e, {'scene.camera.eye': {x: 0.5, y: 1.9, z: 0.6}}) }")
+    before = library.version(key)
+    until(lambda: library.version(key) > before + 2 or library.run(key).status == "done", 60)
+    assert abs(camera(tab, 0)["y"] - 1.9) < 1e-6
+    until(lambda: library.run(key).status == "done", 120)
+    for page in (tab, other):
+        expect(page.get_by_text("Walk from one optimum to the other")).to_be_visible(timeout=30_000)
+    assert abs(camera(tab, 0)["y"] - 1.9) < 1e-6
+    other.close()
+
+
+def test_the_server_may_be_killed_while_a_run_goes_on(finished, tmp_path, chromium):
+    shutil.copytree(finished[0], tmp_path / "home")
+    server = Server(tmp_path / "home")
+    try:
+        from landscape.runs import Library
+
+        library = Library(server.home)
+        key = Jobs(server.home).submit("valleys", parse("valleys", {**SMALL, "epochs": 300, "seeds": (1, 2, 3)}))
+        until(lambda: library.progress(key) is not None, 60)
+        server.stop(signal.SIGKILL)
+        server.start()
+        until(lambda: library.run(key).status == "done", 90)
+        page = chromium.new_page()
+        page.goto(address(server, "valleys", run=key))
+        drawn(page, 4)
+        page.close()
+    finally:
+        server.stop()
+        says = holder(server.home / "writer.lock")
+        if says:
+            os.kill(says["pid"], signal.SIGTERM)
