@@ -53,7 +53,7 @@ def images(library, key: str, format: str, metric: str = "train_loss") -> dict[s
     _training(library, run.key, figures)
     found = {}
     for name, figure in figures.items():
-        figure.update_layout(paper_bgcolor="#ffffff", font={"color": "#1c2028", "family": "Inter, Helvetica, Arial, sans-serif"})
+        figure.update_layout(paper_bgcolor="#ffffff", font={"color": "#1c2028", "family": "Helvetica, Arial"})
         found[f"{run.key}-{name}"] = figure.to_image(format=format, width=900, height=720 if "-" in name else 560, scale=2)
     return found
 
@@ -73,8 +73,8 @@ def _when(seconds: float | None) -> str:
 
 
 def _head(run, metric: str) -> str:
-    return (f'<header><p class="over">Loss Valleys</p><h1>{escape(run.title)}</h1><p class="under">{METRICS[metric]} in weight '
-            f"space. Every contour multiplies the excess over the minimum by the same factor; the maps share one scale."
+    return (f'<header><p class="over">Loss Valleys</p><h1>{escape(run.title)}</h1><p class="under">{METRICS[metric]} '
+            f"in weight space. Every contour multiplies the excess over the minimum by the same factor; the maps share one scale."
             f"</p></header>")
 
 
@@ -115,7 +115,8 @@ def _training(library, key: str, figures: dict[str, go.Figure]) -> str:
         found = library.result(key, f"history:{name}")
         shown = [m for m in ("train_loss", "train_error") if found is not None and m in found.values]
         if shown:
-            text += f"<section><h2>{title}</h2>" + _plot(f"history_{name}", figures, history.history(found, shown)) + "</section>"
+            text += (f"<section><h2>{title}</h2>" + _plot(f"history_{name}", figures, history.history(found, shown))
+                     + "</section>")
     return text
 
 
@@ -135,8 +136,10 @@ def _numbers(summary) -> str:
     rows = {m: v for m, v in summary.values.items() if isinstance(v, dict) and "ends" in v}
     table = "".join(f"<tr><th>{METRICS.get(m, m)}</th>" + "".join(f"<td>{_cell(v.get(c))}</td>" for c in columns) + "</tr>"
                     for m, v in rows.items())
-    rest = " · ".join(f"{name.replace('_', ' ')} {_cell(v)}" for name, v in summary.values.items() if not isinstance(v, dict))
-    return ('<section><h2>Numbers</h2><div class="wide"><table><tr><th></th>' + "".join(f"<th>{c}</th>" for c in columns.values())
+    rest = " · ".join(f"{name.replace('_', ' ')} {_cell(v)}" for name, v in summary.values.items()
+                      if not isinstance(v, dict))
+    return ('<section><h2>Numbers</h2><div class="wide"><table><tr><th></th>'
+            + "".join(f"<th>{c}</th>" for c in columns.values())
             + f'</tr>{table}</table></div><p class="truth">{rest}</p></section>')
 
 

@@ -26,10 +26,11 @@ def profile(profiles: dict[str, Profile], metric: str, *, distance: bool = False
         _line(figure, kind, path, metric, distance)
     paths = {}
     if distance:
-        paths = {kind: {"x": _rounded(p.distance), "y": _rounded(p.values[metric])} for kind, p in _ordered(profiles).items()}
+        paths = {kind: {"x": _rounded(p.distance), "y": _rounded(p.values[metric])}
+                 for kind, p in _ordered(profiles).items()}
         start = next(iter(paths.values()), {"x": [None], "y": [None]})
-        figure.add_scatter(x=start["x"][:1], y=start["y"][:1], mode="markers", name="walker", visible=False, hoverinfo="skip",
-                           showlegend=False, marker={"size": 12, "color": "#ff3b30", "line": {"width": 2, "color": style.PAPER}})
+        figure.add_scatter(x=start["x"][:1], y=start["y"][:1], mode="markers", name="walker", visible=False,
+                           hoverinfo="skip", showlegend=False, marker=style.WALKER | {"size": 12})
         figure.layout.meta = {"walkers": [{"trace": len(figure.data) - 1, "paths": paths}]}
     else:
         figure.layout.meta = {"walkers": [_cursor(figure, "y2")]}
@@ -64,10 +65,10 @@ def maxima_in_words(profiles: dict[str, Profile], metric: str) -> str:
         return f"No finite {METRICS[metric]} along: {bad}."
     words, curves = [], [k for k in top if k != "segment"]
     if "segment" in top:
-        words.append(f"along the straight segment {METRICS[metric]} rises to {top['segment'][0]:.3g} (t = {top['segment'][1]:.2f})")
+        highest, t = top["segment"]
+        words.append(f"along the straight segment {METRICS[metric]} rises to {highest:.3g} (t = {t:.2f})")
     if curves:
-        said = [f"the {style.KINDS[k]['title'].split()[0 if k == 'bezier' else -1]} {'curve ' if k == 'bezier' else ''}".strip()
-                for k in curves]
+        said = [{"bezier": "the Bezier curve", "chain": "the chain"}[k] for k in curves]
         words.append(f"{said[0]} never exceeds {top[curves[0]][0]:.2g}"
                      + "".join(f", {name} {top[k][0]:.2g}" for name, k in zip(said[1:], curves[1:], strict=True)))
     sentence = "; ".join(words)
@@ -113,7 +114,8 @@ def _line(figure: go.Figure, kind: str, path: Profile, metric: str, distance: bo
     x, y = np.asarray(path.distance if distance else path.t, np.float32), np.asarray(path.values[metric], np.float32)
     figure.add_scatter(x=x, y=y, mode="lines", name=look["title"], legendgroup=kind, showlegend=legend, **cell,
                        line={"color": look["color"], "dash": look["dash"], "width": 2.6},
-                       hovertemplate="%{y:.4g}" if not distance else f"{look['title']}<br>at %{{x:.2f}}: %{{y:.4g}}<extra></extra>")
+                       hovertemplate=f"{look['title']}<br>at %{{x:.2f}}: %{{y:.4g}}<extra></extra>"
+                       if distance else "%{y:.4g}")
     figure.add_scatter(x=x[[0, -1]], y=y[[0, -1]], mode="markers", legendgroup=kind, showlegend=False, hoverinfo="skip",
                        name="networks", cliponaxis=False, **cell,
                        marker={"size": 9, "color": style.PAPER, "line": {"width": 2, "color": look["color"]}})
@@ -121,8 +123,8 @@ def _line(figure: go.Figure, kind: str, path: Profile, metric: str, distance: bo
 
 def _cursor(figure: go.Figure, yaxis: str, xaxis: str = "x") -> dict:
     """A vertical line at t = 0, hidden until the browser moves it; returns its entry of ``meta["walkers"]``."""
-    figure.add_trace(go.Scatter(x=[0, 0], y=[0, 1], mode="lines", line=CURSOR, name="walker", visible=False, hoverinfo="skip",
-                                showlegend=False, xaxis=xaxis, yaxis=yaxis))
+    figure.add_trace(go.Scatter(x=[0, 0], y=[0, 1], mode="lines", line=CURSOR, name="walker", visible=False,
+                                hoverinfo="skip", showlegend=False, xaxis=xaxis, yaxis=yaxis))
     return {"trace": len(figure.data) - 1, "vertical": True}
 
 

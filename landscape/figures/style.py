@@ -21,6 +21,7 @@ KINDS = {  # how each path is named and drawn, in every figure
     "bezier": {"title": "Bezier curve", "color": "#e8590c", "dash": "solid"},
     "chain": {"title": "polygonal chain", "color": "#cc5fa8", "dash": "solid"},
 }
+WALKER = {"color": "#ff3b30", "line": {"width": 2, "color": PAPER}}
 NETWORKS = ("#e8590c", "#3b8fd4", "#2f9e6b", "#cc5fa8", "#c79a00", "#7a6fd0", "#5fb3c9", "#a5673f")  # one per network
 
 

@@ -13,13 +13,14 @@ from landscape.figures.levels import TOP, Scale
 from landscape.results import METRICS, Mark, Profile, Surface
 
 DISTANCE = "distance in weight space"
-DETAILED = 20_000  # cells up to which the hover also tells the distance from every mark (keeps a figure below 1 MB)
+DETAILED = 20_000  # cells up to which the hover tells more than the value: a figure stays below 1 MB
 LIFT = 0.015  # how far marks and curves float above the relief, in units of height
-EYE = {"x": 0.72, "y": -1.25, "z": 1.02}
+EYE = {"x": 0.52, "y": -1.08, "z": 1.6}
 TALL = 0.55  # height of the relief over its longer side
 
 
-def contour(surface: Surface, metric: str, scale: Scale, name: str = "optima", profiles: Sequence[Profile] = ()) -> go.Figure:
+def contour(surface: Surface, metric: str, scale: Scale, name: str = "optima",
+            profiles: Sequence[Profile] = ()) -> go.Figure:
     """Filled contours of one metric on the plane ``name`` (``optima``, ``bezier`` or ``chain``).
 
     Draws z (Y, X) = ``scale.height``, with the value itself in customdata; cells that are not known stay empty.
@@ -29,13 +30,15 @@ def contour(surface: Surface, metric: str, scale: Scale, name: str = "optima", p
     data, words, template = _hover(surface, metric)
     figure = go.Figure(go.Contour(
         x=_f32(surface.axes[0]), y=_f32(surface.axes[1]), z=_f32(scale.height(surface.values[metric]).T), customdata=data,
-        text=words, hovertemplate=template, zmin=0, zmax=1, colorscale=_flat_colors(scale), showscale=False, connectgaps=False,
+        text=words, hovertemplate=template, zmin=0, zmax=1, colorscale=_flat_colors(scale),
+        showscale=False, connectgaps=False,
         contours={"start": scale.step, "end": TOP + 1e-9, "size": scale.step, "coloring": "fill"},
         line={"width": 0.7, "color": "rgba(12,14,24,0.45)", "smoothing": 0.9}, name=METRICS[metric]))
     paths = _paths(surface, name, profiles)
     for kind, xy in paths.items():
         for line in _cased(kind):
-            figure.add_scatter(x=_f32(xy[:, 0]), y=_f32(xy[:, 1]), mode="lines", line=line, hoverinfo="skip", showlegend=False)
+            figure.add_scatter(x=_f32(xy[:, 0]), y=_f32(xy[:, 1]), mode="lines", line=line, hoverinfo="skip",
+                               showlegend=False)
     figure.add_trace(_marks(surface.marks))
     figure.add_trace(_bar(scale, metric, go.Scatter))
     _walker(figure, _walks(name, profiles), go.Scatter)
@@ -45,7 +48,8 @@ def contour(surface: Surface, metric: str, scale: Scale, name: str = "optima", p
     return style.layout(figure, showlegend=False, hovermode="closest")
 
 
-def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima", profiles: Sequence[Profile] = ()) -> go.Figure:
+def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima",
+           profiles: Sequence[Profile] = ()) -> go.Figure:
     """The same as a landscape in three dimensions: z (Y, X) is ``scale.height``, its ticks are the levels' values."""
     _known(surface, metric)
     data, words, template = _hover(surface, metric)
@@ -69,8 +73,11 @@ def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima", pr
             figure.add_scatter3d(x=_f32(xy[:, 0]), y=_f32(xy[:, 1]), z=_f32(above(xy) + LIFT * (1 + 0.5 * i)), mode="lines",
                                  line=line | {"dash": style.KINDS[kind]["dash"] if i else "solid"}, hoverinfo="skip",
                                  showlegend=False)
-    figure.add_trace(_marks(surface.marks, np.array([np.fmax(scale.height(m.values[metric]), above(np.array([[m.x, m.y]]))[0])
-                                                     for m in surface.marks]) + 2.5 * LIFT))
+    own = [np.fmax(scale.height(m.values[metric]), above(np.array([[m.x, m.y]]))[0]) for m in surface.marks]
+    figure.add_trace(_marks(surface.marks, np.array(own) + 4 * LIFT).update(mode="markers"))
+    figure.add_scatter3d(x=[m.x for m in surface.marks], y=[m.y for m in surface.marks], z=_rounded(np.array(own) + 9 * LIFT),
+                         mode="text", text=[short(m) for m in surface.marks], textfont={"size": 14, "weight": 600},
+                         hoverinfo="skip", showlegend=False, name="labels")
     figure.add_trace(_bar(scale, metric, go.Scatter3d))
     walks = _walks(name, profiles)
     for kind, path in walks.items():
@@ -78,7 +85,7 @@ def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima", pr
         ground = above(np.stack([path["x"], path["y"]], axis=1))
         path["z"] = _rounded((ground if values is None else np.fmax(ground, scale.height(values))) + 2.5 * LIFT)
     _walker(figure, walks, go.Scatter3d)
-    return style.layout(figure, showlegend=False, scene=_scene(surface, metric, scale, height))
+    return style.layout(figure, showlegend=False, scene=_scene(surface, scale, height))
 
 
 def _known(surface: Surface, metric: str) -> None:
@@ -99,24 +106,21 @@ def short(mark: Mark) -> str:
     return mark.name.split(" (")[0]
 
 
-def _hover(surface: Surface, metric: str) -> tuple[np.ndarray, list, str]:
+def _hover(surface: Surface, metric: str) -> tuple[np.ndarray, np.ndarray | None, str]:
     """(customdata (Y, X, 1 + marks), words (Y, X), template): the value, how it is known, how far every mark is.
 
-    Large grids keep the value and a "~" in front of interpolated ones.
+    Grids of more than ``DETAILED`` cells keep the value alone.
     """
-    values, known = surface.values[metric], surface.evaluated
-    place = "<br>at (%{x:.2f}, %{y:.2f})"
+    values, place = surface.values[metric], "<br>at (%{x:.2f}, %{y:.2f})"
+    template = f"{METRICS[metric]} <b>%{{customdata[0]:.4g}}</b>"
     if values.size > DETAILED:
-        words = np.where(known, "=", "~").T.tolist()
-        return _f32(values.T[..., None]), words, f"{METRICS[metric]} %{{text}} %{{customdata[0]:.4g}}{place}<extra></extra>"
+        return _f32(values.T[..., None]), None, f"{template}{place}<extra></extra>"
     x, y = np.meshgrid(*surface.axes, indexing="ij")
     far = [np.sqrt((x - m.x) ** 2 + (y - m.y) ** 2 + m.residual**2) for m in surface.marks]
-    template = f"{METRICS[metric]} %{{customdata[0]:.4g}}<br>%{{text}}{place}"
-    if far:
-        template += "<br>distance to " + ", ".join(
-            f"{short(m)} %{{customdata[{i}]:.4~g}}" for i, m in enumerate(surface.marks, start=1))
-    return _f32(np.stack([values, *far], axis=-1).transpose(1, 0, 2)), np.where(known, "evaluated", "interpolated").T.tolist(), (
-        template + "<extra></extra>")
+    distances = ", ".join(f"{short(m)} %{{customdata[{i}]:.4~g}}" for i, m in enumerate(surface.marks, start=1))
+    words = np.where(surface.evaluated, "evaluated", "interpolated").T.astype(object)
+    return (_f32(np.stack([values, *far], axis=-1).transpose(1, 0, 2)), words,
+            f"{template} (%{{text}}){place}{'<br>distance to ' if far else ''}{distances}<extra></extra>")
 
 
 def _paths(surface: Surface, name: str, profiles: Sequence[Profile]) -> dict[str, np.ndarray]:
@@ -135,7 +139,7 @@ def _cased(kind: str, thick: float = 1.0) -> list[dict]:
     wide = 2.0 if kind == "segment" else 3.5
     dash = {"dash": "6px,5px"} if kind == "segment" and thick == 1.0 else {}
     if kind == "segment":
-        return [{"color": style.INK, "width": (wide + 2) * thick, **dash}, {"color": style.PAPER, "width": wide * thick, **dash}]
+        return [{"color": color, "width": w * thick, **dash} for color, w in ((style.INK, wide + 2), (style.PAPER, wide))]
     return [{"color": style.INK, "width": (wide + 2.4) * thick}, {"color": style.PAPER, "width": wide * thick}]
 
 
@@ -146,12 +150,13 @@ def _marks(marks: Sequence[Mark], z: np.ndarray | None = None):
     given = {"x": [m.x for m in marks], "y": [m.y for m in marks], "mode": "markers+text", "text": [short(m) for m in marks],
              "hovertext": lines, "hovertemplate": "%{hovertext}<extra></extra>", "showlegend": False, "name": "marks"}
     symbols = ["diamond" if m.kind == "bend" else "circle" for m in marks]
+    look = {"color": style.PAPER, "symbol": symbols, "line": {"width": 2, "color": style.INK}}
     if z is None:
-        return go.Scatter(**given, marker={"size": 11, "color": style.PAPER, "symbol": symbols, "line": {"width": 2, "color": style.INK}},
-                          textposition="top center", textfont={"size": 14, "color": style.PAPER, "weight": 600,
-                                                               "shadow": "0 0 3px #14171f, 0 0 5px #14171f"})
+        return go.Scatter(**given, marker=look | {"size": 11}, textposition="top center",
+                          textfont={"size": 14, "color": style.PAPER, "weight": 600,
+                                    "shadow": "0 0 3px #14171f, 0 0 5px #14171f"})
     return go.Scatter3d(**given, z=_rounded(z), textposition="top center", textfont={"size": 14, "weight": 600},
-                        marker={"size": 6, "color": style.PAPER, "symbol": symbols, "line": {"width": 2, "color": style.INK}})
+                        marker=look | {"size": 6})
 
 
 def _bar(scale: Scale, metric: str, kind):
@@ -163,7 +168,8 @@ def _bar(scale: Scale, metric: str, kind):
     place = {"z": [None]} if kind is go.Scatter3d else {}
     return kind(x=[None], y=[None], **place, mode="markers", hoverinfo="skip", showlegend=False, name="levels", marker={
         "color": [0], "cmin": 0, "cmax": 1 if scale.clipped else TOP, "colorscale": colors, "showscale": True, "colorbar": {
-            "tickvals": ticks, "ticktext": scale.labels, "title": {"text": METRICS[metric], "side": "top"}, "outlinewidth": 0,
+            "tickvals": ticks, "ticktext": scale.labels, "outlinewidth": 0,
+            "title": {"text": METRICS[metric], "side": "top"},
             "thickness": 13, "len": 0.92, "ticks": "outside", "ticklen": 3, "tickcolor": style.AXIS, "x": 1.01, "xpad": 4}})
 
 
@@ -183,23 +189,24 @@ def _walker(figure: go.Figure, walks: dict[str, dict[str, list]], kind) -> None:
     solid = kind is go.Scatter3d
     figure.add_trace(kind(**(start or {"x": [None], "y": [None], **({"z": [None]} if solid else {})}), mode="markers",
                           name="walker", visible=False, hoverinfo="skip", showlegend=False, marker={
-        "size": 8 if solid else 15, "color": "#ff3b30", "line": {"width": 2, "color": style.PAPER}}))
+        **style.WALKER, "size": 8 if solid else 15}))
     figure.layout.meta = {"walkers": [{"trace": len(figure.data) - 1, "paths": walks}]}
 
 
-def _scene(surface: Surface, metric: str, scale: Scale, height: np.ndarray) -> dict:
+def _scene(surface: Surface, scale: Scale, height: np.ndarray) -> dict:
     """Side lengths in true proportion; height ticks are values; the camera looks into the valley."""
     sides = [float(a[-1] - a[0]) for a in surface.axes]
-    at = np.append(scale.height(scale.levels), [(1 + TOP) / 2] if scale.clipped else [])
+    ticks = [0, *range(3, scale.n + 1, 2)]  # every second level: all of them are in the colour bar
     known = height[np.isfinite(height)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     shown = {"backgroundcolor": "rgba(0,0,0,0)", "showbackground": False, "gridcolor": style.GRID, "zeroline": False,
              "showspikes": False, "linecolor": style.AXIS, "tickcolor": style.AXIS, "tickfont": {"size": 10}}
     return {"xaxis": shown | {"title": {"text": DISTANCE}}, "yaxis": shown | {"title": {"text": DISTANCE}},
-            "zaxis": shown | {"title": {"text": METRICS[metric]}, "tickvals": _rounded(at), "ticktext": scale.labels,
+            "zaxis": shown | {"title": {"text": ""}, "tickvals": _rounded(scale.height(scale.levels[ticks])),
+                              "ticktext": [scale.labels[i] for i in ticks],
                               "range": [low - 0.02, max(high, TOP) + 0.06]},
             "aspectmode": "manual", "aspectratio": {"x": sides[0] / max(sides), "y": sides[1] / max(sides), "z": TALL},
-            "camera": {"eye": EYE, "center": {"x": 0, "y": 0, "z": -0.16}}, "dragmode": "turntable"}
+            "camera": {"eye": EYE, "center": {"x": 0, "y": 0, "z": -0.14}}, "dragmode": "turntable"}
 
 
 def _finer(xy: np.ndarray, times: int = 4) -> np.ndarray:

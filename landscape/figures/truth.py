@@ -46,8 +46,8 @@ def _anchor(surface: Surface) -> tuple[str, bool]:
     worst = max(found, key=lambda m: found[m] if math.isfinite(found[m]) else math.inf)
     if anchor_ok(surface):
         return f"marked networks evaluated directly agree with the surface to {found[worst]:.1g} (anchor error)", True
-    return (f"WARNING: the surface differs from its own marked networks by {found[worst]:.2g} in {METRICS.get(worst, worst)} "
-            f"(anchor error; limit {ANCHOR_LIMIT:g})"), False
+    return (f"WARNING: the surface differs from its own marked networks by {found[worst]:.2g} in "
+            f"{METRICS.get(worst, worst)} (anchor error; limit {ANCHOR_LIMIT:g})"), False
 
 
 def _data(info: dict, metric: str | None) -> list[tuple[str, bool]]:

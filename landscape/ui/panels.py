@@ -32,8 +32,11 @@ class View:
 def controls() -> View:
     """The row above the panels."""
     left, middle, right = st.columns([5, 3, 2], vertical_alignment="bottom")
-    metric = left.segmented_control("Shown", SHOWN, default="train_loss", format_func=METRICS.get, key="metric",
-                                    bind="query-params", required=True)
+    asked = st.query_params.get("metric")
+    metric = left.segmented_control("Shown", SHOWN, default=asked if asked in SHOWN else SHOWN[0], format_func=METRICS.get,
+                                    key="shown", required=True)
+    if (asked or SHOWN[0]) != metric:
+        st.query_params["metric"] = metric  # the metric's own name; a bound widget would write its title
     view = middle.segmented_control("View", ["contour", "3D"], default="contour", key="view", bind="query-params", required=True)
     with right.popover("Levels", icon=":material/tune:", width="stretch"):
         st.caption("Every contour multiplies the excess over the minimum by the same factor (the rule of the talk).")

@@ -56,7 +56,8 @@ function linked(element, group, Plotly) {
   set.add(element);
   const send = (event) => {
     if (element.__muted) return;
-    const camera = event["scene.camera"];
+    const turned = Object.keys(event).some((name) => name.startsWith("scene.camera"));
+    const camera = event["scene.camera"] || (turned && element._fullLayout.scene.camera);
     if (camera) state.cameras[group] = camera;
     const kind = camera ? "3d" : "2d";
     const change = camera ? { "scene.camera": camera }
@@ -84,9 +85,9 @@ async function draw(element, data, setTriggerValue) {
   element.__linkRanges = data.link_ranges;
   element.__kind = isThreeD(layout) ? "3d" : "2d";
   const shown = Boolean(element._fullLayout);
-  const kept = state.cameras[data.group];
-  if (kept && layout.scene && (!shown || element.__last !== element.__kind)) layout.scene.camera = kept;
-  element.__last = element.__kind;
+  // A redraw keeps the view as it is, also in the middle of a drag; a new plot takes the view of its group.
+  const kept = element._fullLayout?.scene?._scene?.getCamera() || state.cameras[data.group];
+  if (kept && layout.scene) layout.scene.camera = kept;
   const config = { responsive: true, displaylogo: false, showSendToCloud: false, scrollZoom: false,
     modeBarButtonsToRemove: ["sendDataToCloud", "lasso2d", "select2d", "resetCameraLastSave3d"], ...(data.config || {}) };
   await Plotly.react(element, figure.data, layout, config);

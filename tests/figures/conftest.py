@@ -54,7 +54,8 @@ def profiles():
 def training():
     values = np.geomspace(2, [0.1, 0.2, 0.3], 20).T.copy()
     values[2, 12:] = np.nan
-    return History(("seed 0", "seed 1", "seed 2"), np.arange(1, 21), np.full(20, 0.1), {"train_loss": values, "train_error": values / 3})
+    return History(("seed 0", "seed 1", "seed 2"), np.arange(1, 21), np.full(20, 0.1),
+                   {"train_loss": values, "train_error": values / 3})
 
 
 class Shelf:
@@ -66,7 +67,8 @@ class Shelf:
     def run(self, key):
         if key != "0123456789abcdef":
             raise unknown("run", key, ["0123456789abcdef"])
-        return SimpleNamespace(key=key, recipe="valleys", title="Valleys <mnist1d>", settings={"lr": 0.1, "widths": [100, 100]},
+        return SimpleNamespace(key=key, recipe="valleys", title="Valleys <mnist1d>",
+                               settings={"lr": 0.1, "widths": [100, 100]},
                                parents=("aaaa",), status="done", created=0.0, finished=3600.0, cpu_seconds=12.5)
 
     def result(self, key, name):

@@ -6,6 +6,7 @@ import pytest
 from landscape.errors import BadInput
 from landscape.figures import history, profile, truth
 from landscape.results import Surface
+
 from conftest import make_profile, make_surface  # isort: skip
 
 
@@ -26,10 +27,12 @@ def test_words_do_not_praise_a_curve_that_is_no_lower():
 def test_profile_lines(profiles):
     figure = profile.profile(profiles, "train_nll")
     lines = {t.name: t for t in figure.data if t.mode == "lines"}
-    assert lines["straight segment"].line.dash == "dash" and lines["Bezier curve"].line.dash == "solid"
+    assert lines["straight segment"].line.dash == "dash"
+    assert lines["Bezier curve"].line.dash == "solid"
     np.testing.assert_allclose(lines["polygonal chain"].y, profiles["chain"].values["train_nll"].astype(np.float32))
     (walker,) = figure.layout.meta["walkers"]
-    assert walker["vertical"] and len(figure.data[walker["trace"]].x) == 2
+    assert walker["vertical"]
+    assert len(figure.data[walker["trace"]].x) == 2
 
 
 def test_profile_over_arc_length_walks_on_each_path(profiles):
@@ -48,9 +51,11 @@ def test_twin_shares_t_and_has_two_walkers(profiles):
 
 def test_history_marks_who_diverged(training):
     figure = history.history(training, ["train_loss", "train_error"])
-    assert figure.layout.yaxis.type == "log" and figure.layout.yaxis2.type == "linear"
+    assert figure.layout.yaxis.type == "log"
+    assert figure.layout.yaxis2.type == "linear"
     crosses = [t for t in figure.data if t.name == "seed 2 diverged"]
-    assert len(crosses) == 2 and crosses[0].x[0] == 12
+    assert len(crosses) == 2
+    assert crosses[0].x[0] == 12
     assert not any(t.name == "seed 0 diverged" for t in figure.data)
     with pytest.raises(BadInput, match="validation"):
         history.history(training, ["validation_loss"])
@@ -58,7 +63,8 @@ def test_history_marks_who_diverged(training):
 
 def test_truth_of_a_good_picture(surface):
     text = truth.line(surface, "train_loss")
-    assert truth.anchor_ok(surface) and all(ok for _, ok in truth.sentences(surface))
+    assert truth.anchor_ok(surface)
+    assert all(ok for _, ok in truth.sentences(surface))
     for part in ("all 4,000 train examples", "BatchNorm statistics: none", "48.2 degrees", "evaluated 99 of 775 cells",
                  "99th percentile of the colour range, measured on 128 held-out cells) 0.02%"):
         assert part in text
@@ -71,13 +77,17 @@ def test_truth_flags_a_surface_that_differs_from_its_networks(error):
     bad = make_surface(anchor=error)
     assert not truth.anchor_ok(bad)
     text, ok = truth.sentences(bad)[0]
-    assert not ok and "differs from its own marked networks" in text and "train NLL" in text
+    assert not ok
+    assert "differs from its own marked networks" in text
+    assert "train NLL" in text
 
 
 def test_truth_of_partial_and_broken_pictures(surface):
     assert "not final" in truth.line(make_surface(final=False), "train_loss")
     surface.info.update(not_finite=3, interpolation={})
     text = truth.line(surface, "train_loss")
-    assert "3 evaluated cells are not finite" in text and "error not measured yet" in text
+    assert "3 evaluated cells are not finite" in text
+    assert "error not measured yet" in text
     bare = Surface(surface.axes, surface.values, surface.evaluated)
-    assert not truth.anchor_ok(bare) and "anchor error not measured" in truth.line(bare, "train_loss").lower()
+    assert not truth.anchor_ok(bare)
+    assert "anchor error not measured" in truth.line(bare, "train_loss").lower()

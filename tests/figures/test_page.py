@@ -23,7 +23,8 @@ def test_standalone_is_complete_and_offline(library):
     figures = json.loads(re.search(r'id="figures">(.*?)</script>', html, re.S).group(1))
     assert {"map-optima", "relief-optima", "map-bezier", "relief-bezier", "profile", "history_training"} == set(figures)
     assert all(f'id="{name}"' in ours for name in figures)
-    for text in ("Valleys &lt;mnist1d&gt;", "rises to 2.36", "all 4,000 train examples", "0.1, 0.2", "01 January 1970, 01:00 UTC"):
+    for text in ("Valleys &lt;mnist1d&gt;", "rises to 2.36", "all 4,000 train examples", "0.1, 0.2",
+                 "01 January 1970, 01:00 UTC"):
         assert text in ours
 
 
@@ -45,5 +46,7 @@ def test_images_render_every_figure(library, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(page.go.Figure, "to_image", lambda self, **how: drawn.append(how) or b"\x89PNG")
     found = page.images(library, KEY, "png")
-    assert f"{KEY}-map-optima" in found and f"{KEY}-profile" in found
-    assert len(drawn) == len(found) == 6 and all(how["format"] == "png" for how in drawn)
+    assert f"{KEY}-map-optima" in found
+    assert f"{KEY}-profile" in found
+    assert len(drawn) == len(found) == 6
+    assert all(how["format"] == "png" for how in drawn)

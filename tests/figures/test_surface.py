@@ -29,38 +29,45 @@ def test_evenly_spaced_contours_are_the_levels(draw, surface, scale):
 @DRAW
 def test_x_runs_along_columns_and_empty_cells_stay_empty(draw, surface, scale):
     trace = draw(surface, "train_loss", scale).data[0]
-    assert trace.z.shape == (25, 31) and trace.z.dtype == np.float32
-    assert np.isnan(trace.z[3, 2]) and np.isnan(trace.z).sum() == 1
+    assert trace.z.shape == (25, 31)
+    assert trace.z.dtype == np.float32
+    assert np.isnan(trace.z[3, 2])
+    assert np.isnan(trace.z).sum() == 1
     np.testing.assert_allclose(trace.customdata[..., 0].T, surface.values["train_loss"].astype(np.float32))
 
 
 @DRAW
 def test_hover_tells_how_a_value_is_known_and_how_far_the_marks_are(draw, surface, scale):
     trace = draw(surface, "train_loss", scale).data[0]
-    assert trace.text[0][0] == "evaluated" and trace.text[1][0] == "interpolated"
+    assert trace.text[0][0] == "evaluated"
+    assert trace.text[1][0] == "interpolated"
     i, j = 7, 11
     x, y = surface.axes[0][i], surface.axes[1][j]
     want = [np.hypot(x, y), np.hypot(x - 10, y), np.sqrt((x - 5) ** 2 + (y - 6) ** 2 + 2.0**2)]
     np.testing.assert_allclose(trace.customdata[j, i, 1:], want, rtol=1e-6)
-    assert "w1 %{customdata[1]" in trace.hovertemplate and "bend %{customdata[3]" in trace.hovertemplate
+    assert "w1 %{customdata[1]" in trace.hovertemplate
+    assert "bend %{customdata[3]" in trace.hovertemplate
 
 
 @DRAW
 def test_colour_bar_shows_the_levels_in_their_values(draw, surface, scale):
     bar = next(t for t in draw(surface, "train_loss", scale).data if t.name == "levels").marker
-    assert list(bar.colorbar.ticktext) == scale.labels and scale.labels[-1] == "> 2"
+    assert list(bar.colorbar.ticktext) == scale.labels
+    assert scale.labels[-1] == "> 2"
     np.testing.assert_allclose(bar.colorbar.tickvals[:8], np.arange(8) * 0.9 / 7)
     assert bar.colorbar.title.text == "train loss"
     unclipped = levels.common_scale([surface.values["train_loss"]], None)
     bar = next(t for t in draw(surface, "train_loss", unclipped).data if t.name == "levels").marker
-    assert bar.cmax == 0.9 and len(bar.colorbar.ticktext) == 8
+    assert bar.cmax == 0.9
+    assert len(bar.colorbar.ticktext) == 8
 
 
 @DRAW
 def test_walkers_know_every_path_of_this_plane(draw, surface, scale, profiles):
     figure = draw(surface, "train_loss", scale, name="bezier", profiles=list(profiles.values()))
     (walker,) = json.loads(figure.to_json())["layout"]["meta"]["walkers"]
-    assert figure.data[walker["trace"]].name == "walker" and figure.data[walker["trace"]].visible is False
+    assert figure.data[walker["trace"]].name == "walker"
+    assert figure.data[walker["trace"]].visible is False
     assert set(walker["paths"]) == {"segment", "bezier"}
     for path in walker["paths"].values():
         assert set(path) == ({"x", "y"} if draw is S.contour else {"x", "y", "z"})
@@ -84,16 +91,20 @@ def test_bilinear_is_exact_for_a_plane():
 
 def test_sides_keep_their_proportion(surface, scale):
     contour, relief = S.contour(surface, "train_loss", scale), S.relief(surface, "train_loss", scale)
-    assert contour.layout.yaxis.scaleanchor == "x" and contour.layout.yaxis.scaleratio == 1
+    assert contour.layout.yaxis.scaleanchor == "x"
+    assert contour.layout.yaxis.scaleratio == 1
     assert relief.layout.scene.aspectratio.y / relief.layout.scene.aspectratio.x == pytest.approx(12 / 16)
-    assert list(relief.layout.scene.zaxis.ticktext) == scale.labels
+    z = relief.layout.scene.zaxis
+    assert list(z.ticktext) == [scale.labels[i] for i in (0, 3, 5, 7)]
+    np.testing.assert_allclose(z.tickvals[1:], scale.fraction(scale.levels[[3, 5, 7]]), rtol=1e-4)
 
 
 @DRAW
 def test_figures_leave_colours_to_the_page(draw, surface, scale):
     layout = draw(surface, "train_loss", scale).layout
     assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"
-    assert layout.font.color is None and layout.uirevision == "keep"
+    assert layout.font.color is None
+    assert layout.uirevision == "keep"
 
 
 @DRAW
@@ -106,8 +117,10 @@ def test_a_figure_is_below_a_megabyte(draw, side, scale, profiles):
 @DRAW
 def test_marks_tell_their_own_values(draw, surface, scale):
     marks = next(t for t in draw(surface, "train_loss", scale).data if t.name == "marks")
-    assert list(marks.text) == ["w1", "w2", "bend"] and list(marks.marker.symbol) == ["circle", "circle", "diamond"]
-    assert "2 outside the plane" in marks.hovertext[2] and "train loss 0.1" in marks.hovertext[0]
+    assert list(marks.text) == ["w1", "w2", "bend"]
+    assert list(marks.marker.symbol) == ["circle", "circle", "diamond"]
+    assert "2 outside the plane" in marks.hovertext[2]
+    assert "train loss 0.1" in marks.hovertext[0]
 
 
 @DRAW
