@@ -74,8 +74,8 @@ def _when(seconds: float | None) -> str:
 
 def _head(run, metric: str) -> str:
     return (f'<header><p class="over">Loss Valleys</p><h1>{escape(run.title)}</h1><p class="under">{METRICS[metric]} '
-            f"in weight space. Every contour multiplies the excess over the minimum by the same factor; the maps share one scale."
-            f"</p></header>")
+            f"in weight space. Every contour multiplies the excess over the minimum by the same factor; the maps share "
+            f"one scale.</p></header>")
 
 
 def _plot(name: str, figures: dict[str, go.Figure], figure: go.Figure) -> str:

@@ -75,9 +75,9 @@ def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima",
                                  showlegend=False)
     own = [np.fmax(scale.height(m.values[metric]), above(np.array([[m.x, m.y]]))[0]) for m in surface.marks]
     figure.add_trace(_marks(surface.marks, np.array(own) + 4 * LIFT).update(mode="markers"))
-    figure.add_scatter3d(x=[m.x for m in surface.marks], y=[m.y for m in surface.marks], z=_rounded(np.array(own) + 9 * LIFT),
-                         mode="text", text=[short(m) for m in surface.marks], textfont={"size": 14, "weight": 600},
-                         hoverinfo="skip", showlegend=False, name="labels")
+    figure.add_scatter3d(x=[m.x for m in surface.marks], y=[m.y for m in surface.marks], mode="text",
+                         z=_rounded(np.array(own) + 9 * LIFT), text=[short(m) for m in surface.marks],
+                         textfont={"size": 14, "weight": 600}, hoverinfo="skip", showlegend=False, name="labels")
     figure.add_trace(_bar(scale, metric, go.Scatter3d))
     walks = _walks(name, profiles)
     for kind, path in walks.items():
@@ -204,7 +204,7 @@ def _scene(surface: Surface, scale: Scale, height: np.ndarray) -> dict:
     return {"xaxis": shown | {"title": {"text": DISTANCE}}, "yaxis": shown | {"title": {"text": DISTANCE}},
             "zaxis": shown | {"title": {"text": ""}, "tickvals": _rounded(scale.height(scale.levels[ticks])),
                               "ticktext": [scale.labels[i] for i in ticks],
-                              "range": [low - 0.02, max(high, TOP) + 0.06]},
+                              "range": [low - 0.02, max(high, TOP) + 10 * LIFT]},
             "aspectmode": "manual", "aspectratio": {"x": sides[0] / max(sides), "y": sides[1] / max(sides), "z": TALL},
             "camera": {"eye": EYE, "center": {"x": 0, "y": 0, "z": -0.14}}, "dragmode": "turntable"}
 

@@ -106,9 +106,13 @@ def lines(n: int, stride: int) -> np.ndarray:
 
 
 def exact(picture: Picture) -> Iterator[np.ndarray]:
-    """Every cell, coarse to fine, each once: yields the cells (N, 2) to evaluate and put before going on."""
+    """Every cell, coarse to fine, each once: yields the cells (N, 2) to evaluate and put before going on.
+
+    When it asks for the next cells the picture is complete, interpolated where nothing was evaluated yet.
+    """
     for stride in strides(picture.shape):
         yield np.argwhere(_level(picture.shape, stride) & ~picture.evaluated)
+        picture.interpolate(stride)
 
 
 def adaptive(picture: Picture, seed: int = 0) -> Iterator[np.ndarray]:

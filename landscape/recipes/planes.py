@@ -20,6 +20,7 @@ from landscape.training.task import Task
 
 FIRST_BATCH = 16  # networks evaluated before the first chance to save; later batches take about SAVE_PICTURE / 2
 SAVE_PICTURE = 1.0  # seconds between two saved pictures of one level
+EXPECTED_SHARE = 0.12  # of the cells that an adaptive picture evaluates, for the time left
 IN_PLANE = 1e-6  # residual / side length up to which a mark counts as lying in the plane
 LEAST_ASPECT = 0.75  # shorter over longer side of a picture
 SPLITS = ("train", "test")
@@ -77,10 +78,10 @@ class Plane:
         return marks, anchor
 
 
-def draw(plane: Plane, context, cells: int, margin: float, picture: str, tolerance: float) -> Iterator[tuple[int, int]]:
+def draw(plane: Plane, context, cells: int, margin: float, picture: str, tolerance: float) -> Iterator[None]:
     """Evaluate and save ``surface:NAME`` level by level, going on from what an earlier attempt saved.
 
-    Yields (cells evaluated, cells in the grid) whenever a finer picture has been saved.
+    Yields whenever a finer picture has been saved, so that several planes can be drawn in turn.
     """
     axes = plane.axes(cells, margin)
     shape = tuple(map(len, axes))
@@ -90,10 +91,13 @@ def draw(plane: Plane, context, cells: int, margin: float, picture: str, toleran
         before = None
     marks, anchor = plane.judged()
     walk = refine.exact(canvas) if picture == "exact" else refine.adaptive(canvas)
-    drawing = _Drawing(plane, context, axes, canvas, before, marks, anchor)
+    expected = shape[0] * shape[1] * (1.0 if picture == "exact" else EXPECTED_SHARE)
+    drawing = _Drawing(plane, context, axes, canvas, before, marks, anchor, expected)
     for wanted in walk:
+        if canvas.evaluated.any():  # the walk has interpolated since: a true picture, coarse or fine
+            drawing.save()
+            yield
         drawing.evaluate(wanted)
-        yield int(canvas.evaluated.sum()), shape[0] * shape[1]
     drawing.save(final=True)
 
 
@@ -106,6 +110,7 @@ class _Drawing:
     before: Surface | None
     marks: tuple[Mark, ...]
     anchor: dict[str, float]
+    expected: float  # cells that will be evaluated, a guess for an adaptive picture
     saved: float = float("-inf")
     batch: int = FIRST_BATCH
 
@@ -128,8 +133,8 @@ class _Drawing:
 
     def _progress(self, done: int, total: int) -> None:
         canvas = self.canvas
-        self.context.progress(f"surface:{self.plane.name}", canvas.evaluated.sum(), canvas.evaluated.size,
-                              cells=int(canvas.evaluated.sum()))
+        known = int(canvas.evaluated.sum()) + done
+        self.context.progress(f"surface:{self.plane.name}", known, max(known, self.expected), cells=known)
 
     def save(self, final: bool = False) -> None:
         """The picture as it stands. Cells of an earlier attempt that this one has not come to yet are kept."""

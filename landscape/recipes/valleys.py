@@ -10,7 +10,7 @@ from landscape.geometry.curves import KINDS, Curve
 from landscape.geometry.subspace import plane
 from landscape.networks.net import row
 from landscape.recipes.curves import points
-from landscape.recipes.planes import SPLITS, Plane, draw
+from landscape.recipes.planes import EXPECTED_SHARE, SPLITS, Plane, draw
 from landscape.recipes.training import optima, problem
 from landscape.results import Profile, Summary
 from landscape.training.task import Task
@@ -34,21 +34,23 @@ def compute(s: settings.Valleys, context) -> None:
     planes = _planes(s, task, w, [int(seed) for seed in found["seed"]], curves, buffers)
     drawings = [draw(each, context, s.grid, s.margin, s.picture, s.tolerance) for each in planes.values()]
     for drawing in drawings:  # a first picture of all three before any gets finer
-        next(drawing)
+        next(drawing, None)
     profiles = {name: _profile(name, curve, task, planes, buffers) for name, curve in curves.items()}
     for name, profile in profiles.items():
         context.save(f"profile:{name}", profile)
-    for drawing, name in zip(drawings, planes, strict=True):
-        for done, total in drawing:
-            context.progress(f"surface:{name}", done, total)
-        context.progress(f"surface:{name}", 1, 1)
+    left = dict(zip(planes, drawings, strict=True))
+    while left:  # one level of each in turn: the three get finer together
+        for name, drawing in list(left.items()):
+            if next(drawing, "finished") == "finished":
+                del left[name]
+                context.progress(f"surface:{name}", 1, 1)
     context.save("summary", Summary(_summary(s, context, profiles, list(planes))))
 
 
 def _costs(s: settings.Valleys, train: int, test: int) -> list[tuple[str, float]]:
     """Relative costs: example passes, a training pass counted as three, small batches as slower than surfaces."""
     training, curves = 12.0 * len(s.seeds) * s.epochs * train, 12.0 * 2 * s.curve_epochs * train
-    picture = s.grid**2 * 0.75 * (1.0 if s.picture == "exact" else 0.12)
+    picture = s.grid**2 * 0.75 * (1.0 if s.picture == "exact" else EXPECTED_SHARE)
     return [("curves", training + curves)] + [(f"surface:{name}", picture * (train + test)) for name in NAMES]
 
 
