@@ -19,7 +19,8 @@ from typing import Annotated
 
 import typer
 
-from landscape import ROOT, __version__, catalog
+from landscape import ROOT, __version__, catalog, configuration
+from landscape.data import own_files
 from landscape.errors import BadInput, LandscapeError, StoreError
 from landscape.runs import Jobs, Library, archive
 from landscape.runs.home import Lock, holder, home_of, made
@@ -207,12 +208,14 @@ def delete(key: Key, yes: Annotated[bool, typer.Option("--yes", help="Do not ask
 
 @app.command()
 def data(as_json: Json = False) -> None:
-    """List the embedded tasks."""
+    """List the embedded data and the files of the data folder, as they are named in ``--set task=NAME``."""
+    known = {name: (row.title, row.about) for name, row in catalog.DATASETS.items()}
+    known |= {name: ("My file", "In the data folder, LANDSCAPE_DATA.") for name in own_files()}
     if as_json:
-        print_json({name: {"title": row.title, "about": row.about} for name, row in catalog.DATASETS.items()})
+        print_json({name: {"title": title, "about": about} for name, (title, about) in known.items()})
         return
-    for name, row in catalog.DATASETS.items():
-        print(f"{name:<12} {row.title}: {row.about}")
+    for name, (title, text) in known.items():
+        print(f"{name:<12} {title}: {text}")
 
 
 @app.callback(invoke_without_command=True)
@@ -256,6 +259,7 @@ def _size(count: float) -> str:
 
 def main() -> None:
     try:
+        configuration.read()
         app()
     except LandscapeError as error:
         say(f"Error: {error}")

@@ -1,7 +1,10 @@
 """Runs: everything computed or running; open, rename, export, delete."""
 
 import importlib.util
+import io
 import tempfile
+import zipfile
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -20,6 +23,15 @@ def archived(library: Library, key: str) -> bytes:
     """The export of a run as the bytes of a zip file."""
     with tempfile.TemporaryDirectory() as folder:
         return export(library, key, Path(folder) / f"{key}.zip").read_bytes()
+
+
+def pictures(library: Library, key: str, kind: str) -> bytes:
+    """All figures of a run as image files in one zip."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as file:
+        for name, image in page.images(library, key, kind).items():
+            file.writestr(f"{name}.{kind}", image)
+    return target.getvalue()
 
 
 def attempt(action, *args) -> None:
@@ -41,9 +53,11 @@ def tools(library: Library, run: Run) -> None:
                                key=f"html-{run.key}", on_click="ignore", icon=":material/web:", width="stretch")
             st.download_button("Numbers (npz + JSON)", lambda: archived(library, run.key), f"{name}.zip", "application/zip",
                                key=f"zip-{run.key}", on_click="ignore", icon=":material/database:", width="stretch")
-            if IMAGES:
-                st.caption(f"Pictures: landscape export {run.key} --format svg")
-            else:
+            for kind in ("png", "svg") if IMAGES else ():
+                st.download_button(f"Pictures ({kind.upper()})", partial(pictures, library, run.key, kind), f"{name}-{kind}.zip",
+                                   "application/zip", key=f"{kind}-{run.key}", on_click="ignore", icon=":material/image:",
+                                   width="stretch")
+            if not IMAGES:
                 st.caption("Pictures as PNG or SVG: pip install 'landscape[export]'")
         if run.read_only:
             st.caption("This run belongs to the gallery: it cannot be renamed or deleted.")

@@ -40,7 +40,7 @@ def one_run(library: Library, key: str) -> None:
         running.ended_early(run)
     panels.planes(library, run.key, view)
     panels.walker(library, run.key, view)
-    with st.expander("Training and settings", icon=":material/show_chart:"):
+    with st.expander("Training and settings", icon=":material/show_chart:", expanded=run.status != "done"):
         running.live_curves(library, run.key)
         st.json(run.settings, expanded=False)
 

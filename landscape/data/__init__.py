@@ -6,9 +6,16 @@ from landscape import catalog
 from landscape.data.dataset import Dataset, Split, validated
 from landscape.data.splits import with_label_noise
 
-__all__ = ["Dataset", "Split", "load", "validated"]
+__all__ = ["Dataset", "Split", "load", "own_files", "validated"]
 
 OWN_FILE = "file:"
+
+
+def own_files() -> list[str]:
+    """The user's files that can be a task, as ``file:NAME``."""
+    from landscape.data import files
+
+    return [OWN_FILE + name for name in files.own_files()]
 
 
 def load(name: str, seed: int = 0, train_size: int | None = None, label_noise: float = 0.0) -> Dataset:

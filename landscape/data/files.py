@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from landscape.data.dataset import Dataset, Split, check_finite
-from landscape.data.folder import find, max_bytes, too_large
+from landscape.data.folder import data_folder, find, max_bytes, too_large
 from landscape.data.readers import POOL, Contents, cifar, idx, npz, table
 from landscape.data.splits import smaller, standardised, three_sets
 from landscape.data.targets import understood
@@ -45,6 +45,22 @@ def from_file(name: str, seed: int = 0, train_size: int | None = None) -> Datase
     return Dataset(f"file:{name}", Path(name).name, kind, train, validation, test, classes, view,
                    normalisation, f"The user's file {name}{_said(contents)}.",
                    "As the owner of the file decides.")
+
+
+def own_files() -> list[str]:
+    """Names in the data folder, at its top, that have a readable format; empty where there is no folder."""
+    root = data_folder()
+    if not root.is_dir():
+        return []
+    return [path.name for path in sorted(root.iterdir()) if "labels" not in path.name and _is_readable(path)]
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        _reader(path)
+    except (BadInput, OSError):
+        return False
+    return True
 
 
 def _reader(path: Path) -> Callable[[Path], Contents]:

@@ -112,8 +112,8 @@ def _profiles(paths: dict[str, Profile], metric: str, figures: dict[str, go.Figu
 def _training(library, key: str, figures: dict[str, go.Figure]) -> str:
     text = ""
     for name, title in (("training", "How the networks were trained"), ("curves", "How the curves were trained")):
-        found = library.result(key, f"history:{name}")
-        shown = [m for m in ("train_loss", "train_error") if found is not None and m in found.values]
+        found = library.inherited(key, f"history:{name}")
+        shown = [m for m in ("train_loss", "validation_error") if found is not None and m in found.values]
         if shown:
             text += (f"<section><h2>{title}</h2>" + _plot(f"history_{name}", figures, history.history(found, shown))
                      + "</section>")

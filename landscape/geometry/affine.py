@@ -15,7 +15,9 @@ from torch import Tensor
 from landscape.geometry.subspace import Subspace
 from landscape.networks import dense
 
-CACHE = 2**20  # bytes one tile may use: the products of the first layer and the activations, in second-level cache
+CACHE = 2**21  # bytes one tile may use: the products of the first layer and the activations, in second-level cache
+
+LINE = 16  # numbers
 
 
 class Layers:
@@ -28,13 +30,14 @@ class Layers:
         order = torch.cat([p.reshape(-1) for p in places]) if places else torch.zeros(0, dtype=torch.long)
         self._origin, self._basis = subspace.origin[order], subspace.basis[:, order]
 
-    def matrices(self, point: list[float]) -> list[Tensor]:
-        """For one point (K); combined in the subspace's float64, then rounded."""
-        w = torch.add(self._origin, self._basis[0], alpha=point[0])
-        for direction, z in zip(self._basis[1:], point[1:], strict=True):
-            w.add_(direction, alpha=z)
-        pieces = w.to(self.dtype).split([s.numel() for s in self._shapes])
-        return [piece.view(shape) for piece, shape in zip(pieces, self._shapes, strict=True)]
+    def matrices(self, z: Tensor) -> list[list[Tensor]]:
+        """For each point of z (N, K) its matrices: combined in the subspace's float64, then rounded."""
+        w = self._origin
+        for k, direction in enumerate(self._basis):
+            w = torch.addcmul(w, z[:, k, None], direction)
+        pieces = w.to(self.dtype).split([math.prod(s) for s in self._shapes], dim=1)
+        each = [piece.unflatten(1, shape).unbind() for piece, shape in zip(pieces, self._shapes, strict=True)]
+        return [list(stack) for stack in zip(*each, strict=True)] if each else [[] for _ in z]
 
     def tiles(self, x: Tensor) -> list[Tensor]:
         """What the first layer makes of x (n, F): for each tile of examples (K + 1, H, T), summed in float64."""
@@ -48,17 +51,19 @@ class Layers:
             made.append(torch.stack(rows).to(self.dtype))
         return made
 
-    def outputs(self, points: list[list[float]], matrices: list[list[Tensor]], tiles: list[Tensor]) -> Tensor:
-        """(N, C, n): outputs of N points, given their matrices, on all tiles."""
+    def outputs(self, z: Tensor, tiles: list[Tensor]) -> Tensor:
+        """Outputs (N, C, n) on all tiles at the points z (N, K)."""
+        points, matrices = z.tolist(), self.matrices(z)
         n = sum(tile.shape[-1] for tile in tiles)
-        out = torch.empty(len(points), self.layers[-1].outputs, n, dtype=self.dtype, device=tiles[0].device)
+        # Every point's outputs start on a cache line: the last bit of a product may depend on where it is written.
+        out = tiles[0].new_empty(len(z), self.layers[-1].outputs, -(-n // LINE) * LINE)
         i = 0
         for tile in tiles:
-            run = _Tile(self.layers, tile)
-            for point, stack, target in zip(points, matrices, out[..., i : i + tile.shape[-1]], strict=True):
+            run, size = _Tile(self.layers, tile), tile.shape[-1]
+            for point, stack, target in zip(points, matrices, out[..., i : i + size].unbind(), strict=True):
                 run(point, stack, target)
-            i += tile.shape[-1]
-        return out
+            i += size
+        return out[..., :n]
 
 
 class _Tile:

@@ -10,7 +10,6 @@ from torch import Tensor
 from landscape.errors import BadInput
 
 
-
 @dataclass(frozen=True, eq=False)
 class Subspace:
     """Weights w = origin + z @ basis, in float64. Rows of basis (K, P) are directions; ``plane`` makes them orthonormal.

@@ -1,8 +1,7 @@
 """The evaluator: metrics of many networks of one subspace, each computed from its coordinates, none ever stored.
 
-For stacks of linear layers the first layer is affine in the coordinates, x W(z)' = x W_0' + sum_k z_k x D_k', so its
-products are made once for the whole surface; the other layers run on cache-sized tiles of examples. One thread a core,
-each with one torch thread. Other modules run one network at a time in the same threads.
+Stacks of linear layers take the way of ``geometry.affine``; other modules run one network at a time. Either way one
+thread a core, each with one torch thread.
 """
 
 from __future__ import annotations
@@ -15,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.geometry.affine import Layers
 from landscape.geometry.subspace import Subspace
-from landscape.networks import dense
 from landscape.networks.net import Buffers
 from landscape.training.task import Task
 
-TILE = 512  # examples: activations of a few hundred units then stay in a core's second-level cache
-WEIGHT_BYTES = 16 * 2**20  # of the weights of one chunk of networks
+BATCH = 512  # examples of one forward pass of a module
+CHUNK = 8  # points a thread takes at a time
+CHUNK_BYTES = 16 * 2**20  # of the weights and outputs of those points
 
 
 class Evaluator:
@@ -37,13 +37,14 @@ class Evaluator:
         x = task.splits[self.splits[0]][0]
         self.dtype, self.device = x.dtype, x.device
         self.threads = 1 if self.device.type != "cpu" else threads or len(os.sched_getaffinity(0))
-        # Dense nets take the affine way as long as its products fit: K + 1 products of examples x first width.
-        self.layers = task.net.layers
         vectors = torch.cat([subspace.origin[None], subspace.basis]).cpu().numpy()
         self._squares = np.array([[(a * b).sum() for a in vectors] for b in vectors])
-        self._first = {s: self._first_products(task.splits[s][0]) for s in self.splits} if self.layers else {}
-        size = self.subspace.origin.element_size() * task.net.size
-        self.chunk = max(1, min(16, WEIGHT_BYTES // size)) if self.layers else 1
+        self.layers, self.chunk = None, 1
+        if task.net.layers:
+            self.layers = Layers(task.net.layers, subspace, self.dtype)
+            self._tiles = {split: self.layers.tiles(task.splits[split][0]) for split in self.splits}
+            numbers = task.net.size + max(len(task.splits[s][0]) for s in self.splits) * task.net.layers[-1].outputs
+            self.chunk = max(1, min(CHUNK, CHUNK_BYTES // (x.element_size() * numbers)))
 
     @torch.no_grad()
     def __call__(self, z: np.ndarray, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, np.ndarray]:
@@ -60,8 +61,6 @@ class Evaluator:
 
     def _run_chunks(self, z, starts, results, progress) -> None:
         def work(i: int) -> int:
-            if self.threads > 1:
-                torch.set_num_threads(1)
             with torch.no_grad():
                 part = z[i : i + self.chunk]
                 results[:, i : i + self.chunk] = self._dense(part) if self.layers else self._modules(part)
@@ -69,11 +68,13 @@ class Evaluator:
 
         done = 0
         if self.threads == 1 or len(starts) == 1:
+            if self.device.type == "cpu":
+                torch.set_num_threads(1)
             for i in starts:
                 done += work(i)
                 progress(done, len(z))
             return
-        pool = ThreadPoolExecutor(self.threads)
+        pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
         try:
             waiting, queue = set(), iter(starts)
             while True:
@@ -109,45 +110,13 @@ class Evaluator:
         """Coordinates (N, K) in torch's own memory: the last bit of a product may depend on where its factors start."""
         return torch.tensor(np.asarray(z), dtype=torch.float64, device=self.subspace.origin.device).view(-1, len(self.subspace.basis))
 
-    def _first_products(self, x: Tensor) -> Tensor:
-        """(K + 1, n, H): the first layer's outputs for the origin, and their change along each direction."""
-        first, x = self.layers[0], x.flatten(1).double()
-        rows = []
-        for vector in (self.subspace.origin, *self.subspace.basis):
-            product = x @ first.weight(vector).T
-            rows.append((product + first.offset(vector) if first.bias else product).to(self.dtype))
-        return torch.stack(rows)
-
     def _dense(self, z: Tensor) -> Tensor:
         """Mean NLL and error of each split (2 S, n) for a chunk of points (n, K)."""
-        weights = self.subspace.lift(z).to(self.dtype)
-        prepared = [[(layer.weight(w).T, layer.offset(w), layer.activation) for layer in self.layers[1:]] for w in weights]
-        coordinates = z.to(self.dtype).tolist()
-        out = torch.empty(2 * len(self.splits), len(z), dtype=torch.float64)
-        for s, split in enumerate(self.splits):
-            products, y = self._first[split], self.task.splits[split][1]
-            outputs = torch.empty(products.shape[1], self.layers[-1].outputs, dtype=self.dtype, device=self.device)
-            scratch = [torch.empty(TILE, layer.outputs, dtype=self.dtype, device=self.device) for layer in self.layers]
-            for p, (point, stack) in enumerate(zip(coordinates, prepared, strict=True)):
-                for i in range(0, products.shape[1], TILE):
-                    self._tile(products[:, i : i + TILE], point, stack, scratch, outputs[i : i + TILE])
-                out[2 * s, p] = self.task.likelihood.nll(outputs, y).double().mean()
-                out[2 * s + 1, p] = self.task.likelihood.error(outputs, y).double().mean()
-        return out
-
-    def _tile(self, products: Tensor, point, stack, scratch, outputs: Tensor) -> None:
-        size = products.shape[1]
-        h = scratch[0][:size] if stack else outputs
-        torch.add(products[0], products[1], alpha=point[0], out=h)
-        for k in range(1, len(point)):
-            h.add_(products[k + 1], alpha=point[k])
-        h = dense.activate_(self.layers[0].activation, h)
-        for i, (weight, offset, activation) in enumerate(stack, start=1):
-            target = outputs if i == len(stack) else scratch[i][:size]
-            torch.mm(h, weight, out=target) if offset is None else torch.addmm(offset, h, weight, out=target)
-            h = dense.activate_(activation, target)
-        if h is not outputs:
-            outputs.copy_(h)
+        out = []
+        for split in self.splits:
+            outputs = self.layers.outputs(z, self._tiles[split])
+            out += self.task.likelihood.means(outputs, self.task.splits[split][1])
+        return torch.stack(out).cpu()
 
     def _modules(self, z: Tensor) -> Tensor:
         out = torch.empty(2 * len(self.splits), len(z), dtype=torch.float64)
@@ -157,9 +126,9 @@ class Evaluator:
             for s, split in enumerate(self.splits):
                 x, y = self.task.splits[split]
                 sums = torch.zeros(2, dtype=torch.float64)
-                for i in range(0, len(x), TILE):
-                    outputs = self.task.net(w, x[i : i + TILE], buffers)
-                    sums[0] += self.task.likelihood.nll(outputs, y[i : i + TILE]).double().sum().cpu()
-                    sums[1] += self.task.likelihood.error(outputs, y[i : i + TILE]).double().sum().cpu()
+                for i in range(0, len(x), BATCH):
+                    outputs = self.task.net(w, x[i : i + BATCH], buffers)
+                    sums[0] += self.task.likelihood.nll(outputs, y[i : i + BATCH]).double().sum().cpu()
+                    sums[1] += self.task.likelihood.error(outputs, y[i : i + BATCH]).double().sum().cpu()
                 out[2 * s : 2 * s + 2, p] = sums / len(x)
         return out

@@ -117,6 +117,25 @@ class Library:
         rows = self._rows("SELECT meta, arrays FROM results WHERE key = ? AND name = ?", key, name)
         return decode(*rows[0]) if rows else None
 
+    def lineage(self, key: str) -> list[str]:
+        """The run and all runs it was made from, nearest first."""
+        found, queue = [], [key]
+        while queue:
+            one = queue.pop(0)
+            if one not in found:
+                found.append(one)
+                queue += self._parents(one)
+        return found
+
+    def _parents(self, key: str) -> list[str]:
+        if key in self._gallery:
+            return list(self.run(key).parents)
+        return [parent for (parent,) in self._rows("SELECT parent FROM parents WHERE key = ?", key)]
+
+    def inherited(self, key: str, name: str):
+        """A result of the run or of the nearest run it was made from; None if there is none (yet)."""
+        return next((r for one in self.lineage(key) if (r := self.result(one, name)) is not None), None)
+
     def version(self, key: str) -> int:
         """Grows with every save of the run; 0 before the first."""
         if key in self._gallery:

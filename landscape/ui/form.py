@@ -8,6 +8,7 @@ import streamlit as st
 from pydantic.fields import FieldInfo
 
 from landscape import catalog
+from landscape.data import own_files
 from landscape.errors import BadInput
 from landscape.settings import Settings, parse, settings_of
 
@@ -27,8 +28,8 @@ def form(recipe: str) -> Settings | None:
     given = from_address(recipe)
     start, problem = _start(recipe, given)
     columns = st.columns(len(FRONT), vertical_alignment="bottom")
-    names = list(catalog.TASKS)
-    if start.task.startswith("file:"):
+    names = [*catalog.TASKS, *own_files()]
+    if start.task not in names:
         names.append(start.task)
     task = columns[0].selectbox("Data", names, names.index(start.task), format_func=_task_title, key="form-task")
     if task != start.task:

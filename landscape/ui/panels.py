@@ -62,7 +62,7 @@ def planes(library: Library, key: str, view: View) -> None:
         with column:
             st.markdown(f"**{TITLES[name]}**")
             figure = surface_json(found[name], walked, (key, stamp, name), view.metric, view.relief, scale)
-            plot.plot(figure, f"plane-{name}-{'3d' if view.relief else '2d'}", height=420, group=f"run-{key}", name=name,
+            plot.plot(figure, f"plane-{name}-{'3d' if view.relief else '2d'}", height=380 if view.relief else 340, group=f"run-{key}", name=name,
                       revision=f"{key}-{name}")
             said = truth.line(found[name], view.metric)
             (st.caption if truth.anchor_ok(found[name]) else st.error)(said)

@@ -30,6 +30,14 @@ function themed(layout, element) {
   return layout;
 }
 
+// In a narrow panel a surface needs the room: its height ticks carry the values, so the colour bar and titles go.
+function compact(figure) {
+  figure.layout.margin = { l: 0, r: 0, t: 0, b: 0 };
+  for (const trace of figure.data) if (trace.marker?.showscale) trace.marker.showscale = false;
+  for (const [name, part] of Object.entries(figure.layout))
+    if (/^scene/.test(name)) for (const axis of ["xaxis", "yaxis"]) part[axis].title = { text: "" };
+}
+
 function isThreeD(layout) { return Object.keys(layout).some((name) => /^scene/.test(name)); }
 
 function walk(element, Plotly) {
@@ -78,7 +86,9 @@ function linked(element, group, Plotly) {
 async function draw(element, data, setTriggerValue) {
   const Plotly = await library(data.library);
   const figure = JSON.parse(data.figure);
-  const layout = themed(figure.layout || {}, element);
+  const layout = figure.layout || {};
+  if (isThreeD(layout) && element.clientWidth < 560) compact(figure);
+  themed(layout, element);
   layout.uirevision = data.revision;
   element.__walkers = layout.meta?.walkers || [];
   element.__group = data.group;

@@ -21,25 +21,9 @@ STATUS = {"queued": ("waiting", "gray"), "running": ("running", "blue"), "done":
           "cancelled": ("stopped", "orange"), "failed": ("failed", "red")}
 
 
-def family(library: Library, key: str) -> list[str]:
-    """The run and everything it was made from, nearest first."""
-    found, queue = [], [key]
-    while queue:
-        one = queue.pop(0)
-        if one not in found:
-            found.append(one)
-            queue += library.run(one).parents
-    return found
-
-
 def version(library: Library, key: str) -> int:
     """Grows with every save of the run or of a run it is made from."""
-    return sum(library.version(one) for one in family(library, key))
-
-
-def inherited(library: Library, key: str, name: str):
-    """A result of the run, or of the nearest run it was made from; None if there is none (yet)."""
-    return next((r for one in family(library, key) if (r := library.result(one, name)) is not None), None)
+    return sum(library.version(one) for one in library.lineage(key))
 
 
 def surfaces(library: Library, key: str) -> dict[str, Surface]:

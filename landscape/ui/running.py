@@ -7,7 +7,7 @@ import streamlit as st
 from landscape.errors import LandscapeError
 from landscape.runs import Jobs, Library, Run
 from landscape.ui import plot
-from landscape.ui.reading import history_json, inherited, seconds_in_words, version
+from landscape.ui.reading import history_json, seconds_in_words, version
 
 STAGES = {"training": "Training the networks", "curves": "Training the curves", "surface:optima": "Plane of the three optima",
           "surface:bezier": "Plane of the Bezier curve", "surface:chain": "Plane of the chain", "starting": "Starting"}
@@ -44,13 +44,13 @@ def progress(library: Library, run: Run) -> None:
 def live_curves(library: Library, key: str) -> None:
     """What training and curves have logged so far."""
     shown = {"history:training": "Networks", "history:curves": "Curves"}
-    found = {title: inherited(library, key, name) for name, title in shown.items()}
+    found = {title: library.inherited(key, name) for name, title in shown.items()}
     found = {title: h for title, h in found.items() if h is not None}
     for column, (title, log) in zip(st.columns(max(1, len(found))), found.items(), strict=False):
         with column:
             st.caption(title)
             figure = history_json(log, (key, version(library, key), title), ("train_loss", "validation_error"))
-            plot.plot(figure, f"history-{title}", height=260, revision=f"{key}-{title}")
+            plot.plot(figure, f"history-{title}", height=360, revision=f"{key}-{title}")
 
 
 def ended_early(run: Run) -> None:

@@ -194,3 +194,15 @@ def test_equal_regression_targets_are_refused(folder):
     y = np.r_[np.full(N, 0.5), np.linspace(0, 1, 20)]
     with pytest.raises(BadInput, match="takes only 1 values"):
         npz(folder, x_train=x, y_train=y[:N], x_test=x[:20], y_test=y[N:])
+
+
+def test_the_files_of_the_data_folder_are_listed(tmp_path, monkeypatch):
+    from landscape.data import own_files
+
+    monkeypatch.setenv("LANDSCAPE_DATA", str(tmp_path / "none"))
+    assert own_files() == []
+    monkeypatch.setenv("LANDSCAPE_DATA", str(tmp_path))
+    np.savez(tmp_path / "mine.npz", x=np.zeros((3, 2)), y=np.zeros(3))
+    (tmp_path / "notes.txt").write_text("not data")
+    (tmp_path / "table.csv").write_text("a,label\n1,x\n")
+    assert own_files() == ["file:mine.npz", "file:table.csv"]

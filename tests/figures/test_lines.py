@@ -7,7 +7,7 @@ from landscape.errors import BadInput
 from landscape.figures import history, profile, truth
 from landscape.results import Surface
 
-from conftest import make_profile, make_surface  # isort: skip
+from drawn import make_profile, make_surface  # isort: skip
 
 
 def test_maxima_in_words(profiles):

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from conftest import Shelf
+from drawn import Shelf
 from plotly.offline import get_plotlyjs
 
 from landscape.errors import BadInput

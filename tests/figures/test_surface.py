@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import make_surface
+from drawn import make_surface
 
 from landscape.errors import BadInput
 from landscape.figures import levels

@@ -5,22 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
+from serving import SMALL, Server
 
-from landscape import ROOT
 from landscape.runs import Library
 from landscape.runs.home import holder
 from landscape.runs.local import compute_here
 from landscape.settings import parse
 
-SMALL = {"task": "moons", "epochs": 4, "curve_epochs": 4, "grid": 17, "widths": (8, 8)}
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
@@ -32,38 +26,6 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     key, status, message = compute_here("valleys", parse("valleys", SMALL), home)
     assert status == "done", message
     return home, key
-
-
-class Server:
-    """``landscape app`` on a port of its own."""
-
-    def __init__(self, home: Path):
-        self.home = home
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://localhost:{self.port}"
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "landscape", "app", "--port", str(self.port), "--home", str(self.home), "--no-browser"],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "LANDSCAPE_ENGINE_IDLE": "20"})
-        deadline = time.monotonic() + 40
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.process.stdout.read().decode()
-            try:
-                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("the server did not start")
-
-    def stop(self, sign=signal.SIGTERM) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(sign)
-            self.process.wait(20)
-        self.process.stdout.close()
 
 
 @pytest.fixture(scope="session")

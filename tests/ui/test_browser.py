@@ -7,8 +7,8 @@ import signal
 import time
 
 import pytest
-from conftest import SMALL, Server
 from playwright.sync_api import expect
+from serving import SMALL, Server
 
 from landscape.runs import Jobs
 from landscape.runs.home import holder

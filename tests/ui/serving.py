@@ -1,0 +1,48 @@
+"""The app on a port of its own, and what the tests start it with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from landscape import ROOT
+
+SMALL = {"task": "moons", "epochs": 4, "curve_epochs": 4, "grid": 17, "widths": (8, 8)}
+
+
+class Server:
+    """``landscape app`` on a port of its own."""
+
+    def __init__(self, home: Path):
+        self.home = home
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://localhost:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "landscape", "app", "--port", str(self.port), "--home", str(self.home), "--no-browser"],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "LANDSCAPE_ENGINE_IDLE": "20"})
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.process.stdout.read().decode()
+            try:
+                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("the server did not start")
+
+    def stop(self, sign=signal.SIGTERM) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+            self.process.wait(20)
+        self.process.stdout.close()
