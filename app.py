@@ -14,7 +14,9 @@ PLOTLY = str(files("plotly") / "package_data" / "plotly.min.js")
 
 async def plotly(request):
     """plotly.js of the installed package, so that pages work offline; its address holds its version."""
-    return FileResponse(PLOTLY, media_type="text/javascript", headers={"Cache-Control": "public, max-age=31536000, immutable"})
+    return FileResponse(
+        PLOTLY, media_type="text/javascript", headers={"Cache-Control": "public, max-age=31536000, immutable"}
+    )
 
 
 @asynccontextmanager

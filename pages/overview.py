@@ -28,15 +28,17 @@ def hero(library: Library, run: Run) -> None:
         st.markdown(
             "Every point of this surface is a neural network. Two were trained from different starts; on the straight line "
             f"between them the training NLL climbs to **{summary['line_max']:.2f}**. Along the curve it stays below "
-            f"**{summary['bezier_max']:.2f}**: the optima lie in one valley.")
+            f"**{summary['bezier_max']:.2f}**: the optima lie in one valley."
+        )
         st.page_link(VALLEYS, label="Walk along this valley", query_params={"run": run.key}, icon=":material/hiking:")
         st.page_link(VALLEYS, label="Train your own", icon=":material/play_arrow:")
         st.caption(f"{run.title}. Garipov et al. 2018; slide 7 of A. G. Wilson's talk.")
     with picture:
         name = "bezier" if "bezier" in found else next(iter(found))
         scale = shared_scale({name: found[name]}, "train_loss", None, None, None)
-        figure = surface_json(found[name], profiles(library, run.key), (run.key, version(library, run.key), name), "train_loss",
-                              True, scale)
+        figure = surface_json(
+            found[name], profiles(library, run.key), (run.key, version(library, run.key), name), "train_loss", True, scale
+        )
         plot.plot(figure, "hero", height=600, group="hero", revision=run.key)
 
 
@@ -64,12 +66,16 @@ def cards(library: Library) -> None:
             st.markdown(f"**{run.title}** {badge(run) if not run.read_only else ''}")
             if summary is not None:
                 nll = summary.values["train_nll"]
-                st.caption(f"Train NLL between two optima: {nll['line_max']:.2f} on the segment, {nll['bezier_max']:.3f} on the "
-                           f"Bezier curve, {nll['chain_max']:.3f} on the chain.")
+                st.caption(
+                    f"Train NLL between two optima: {nll['line_max']:.2f} on the segment, {nll['bezier_max']:.3f} on the "
+                    f"Bezier curve, {nll['chain_max']:.3f} on the chain."
+                )
             st.page_link(VALLEYS, label="Open", query_params={"run": run.key}, icon=":material/conversion_path:")
     with columns[len(shown) % 3].container(border=True, height="stretch"):
         st.markdown("**New valley**")
-        st.caption(f"{catalog.RECIPES['valleys'].about} {len(catalog.TASKS)} tasks, {len(catalog.NETWORKS)} networks, or your data.")
+        st.caption(
+            f"{catalog.RECIPES['valleys'].about} {len(catalog.TASKS)} tasks, {len(catalog.NETWORKS)} networks, or your data."
+        )
         st.page_link(VALLEYS, label="Start", icon=":material/play_arrow:")
 
 

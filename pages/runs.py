@@ -49,14 +49,14 @@ def tools(library: Library, run: Run) -> None:
     with st.popover("More", icon=":material/more_horiz:", key=f"more-{run.key}", width="stretch"):
         name = f"{run.recipe}-{run.settings.get('task', '')}-{run.key[-8:]}".replace(":", "-")
         if library.names(run.key):
-            st.download_button("Figures as one web page", lambda: page.standalone(library, run.key), f"{name}.html", "text/html",
-                               key=f"html-{run.key}", on_click="ignore", icon=":material/web:", width="stretch")
+            st.download_button("Figures as one web page", lambda: page.standalone(library, run.key), f"{name}.html",
+                               "text/html", key=f"html-{run.key}", on_click="ignore", icon=":material/web:", width="stretch")
             st.download_button("Numbers (npz + JSON)", lambda: archived(library, run.key), f"{name}.zip", "application/zip",
                                key=f"zip-{run.key}", on_click="ignore", icon=":material/database:", width="stretch")
             for kind in ("png", "svg") if IMAGES else ():
-                st.download_button(f"Pictures ({kind.upper()})", partial(pictures, library, run.key, kind), f"{name}-{kind}.zip",
-                                   "application/zip", key=f"{kind}-{run.key}", on_click="ignore", icon=":material/image:",
-                                   width="stretch")
+                st.download_button(f"Pictures ({kind.upper()})", partial(pictures, library, run.key, kind),
+                                   f"{name}-{kind}.zip", "application/zip", key=f"{kind}-{run.key}", on_click="ignore",
+                                   icon=":material/image:", width="stretch")
             if not IMAGES:
                 st.caption("Pictures as PNG or SVG: pip install 'landscape[export]'")
         if run.read_only:
@@ -85,7 +85,8 @@ def line(library: Library, run: Run) -> None:
 def listing(library: Library) -> None:
     st.title("Runs")
     search, status, children = st.columns([4, 4, 2], vertical_alignment="bottom")
-    words = search.text_input("Filter", key="filter", bind="query-params", placeholder="title, key or setting, as task=digits")
+    words = search.text_input("Filter", key="filter", bind="query-params",
+                              placeholder="title, key or setting, as task=digits")
     wanted = status.pills("Status", list(STATUS), selection_mode="multi", format_func=lambda s: STATUS[s][0], key="status",
                           bind="query-params")
     parts = children.toggle("Show parts of runs", key="parts", bind="query-params",

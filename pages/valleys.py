@@ -13,7 +13,9 @@ ACTIVE = ("queued", "running")
 
 def new_run(library: Library) -> None:
     st.title("Valleys")
-    st.markdown("Train networks from different starts, join two of them by a curve of low loss, and see the planes they lie in.")
+    st.markdown(
+        "Train networks from different starts, join two of them by a curve of low loss, and see the planes they lie in."
+    )
     settings = form("valleys")
     if st.button("Run", type="primary", icon=":material/play_arrow:", disabled=settings is None, key="run-button"):
         running.submit("valleys", settings)

@@ -50,14 +50,18 @@ def test_streamlit_only_where_pages_are_made(path):
     assert not uses(path, "streamlit")
 
 
-@pytest.mark.parametrize("path", rooms("ui", "pages", "app.py", "figures", "results", "settings", "catalog", "errors", "data"), ids=ids)
+@pytest.mark.parametrize(
+    "path", rooms("ui", "pages", "app.py", "figures", "results", "settings", "catalog", "errors", "data"), ids=ids
+)
 def test_nothing_a_page_needs_knows_torch_or_computing(path):
     assert not uses(path, "torch", *(f"landscape.{name}" for name in COMPUTE))
 
 
 @pytest.mark.parametrize("path", rooms(*INNER), ids=ids)
 def test_computing_knows_nothing_of_runs_or_screens(path):
-    assert not uses(path, "landscape.runs", "landscape.recipes", "landscape.figures", "landscape.ui", "tqdm", "plotly", "distributed")
+    assert not uses(
+        path, "landscape.runs", "landscape.recipes", "landscape.figures", "landscape.ui", "tqdm", "plotly", "distributed"
+    )
 
 
 def test_data_flows_one_way():
@@ -104,8 +108,11 @@ def test_names_say_what_they_are(path):
 
 def test_the_pages_side_imports_without_torch():
     """The figures, settings and the read side of runs, in a process where importing torch fails."""
-    code = ("import sys; sys.modules['torch'] = None; import landscape.settings, landscape.results, landscape.catalog, landscape.runs;"
-            "import importlib, pkgutil, landscape.figures;"
-            "[importlib.import_module('landscape.figures.' + m.name) for m in pkgutil.iter_modules(landscape.figures.__path__)];"
-            "landscape.runs.Library, landscape.runs.Jobs")
+    code = (
+        "import sys; sys.modules['torch'] = None;"
+        "import landscape.settings, landscape.results, landscape.catalog, landscape.runs;"
+        "import importlib, pkgutil, landscape.figures;"
+        "[importlib.import_module('landscape.figures.' + m.name) for m in pkgutil.iter_modules(landscape.figures.__path__)];"
+        "landscape.runs.Library, landscape.runs.Jobs"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)

@@ -21,14 +21,31 @@ def test_equal_settings_have_equal_text_and_different_ones_do_not():
     assert a.canonical() != parse("valleys", {"task": "digits", "lr": 0.2}).canonical()
 
 
-@pytest.mark.parametrize(("given", "said"), [
-    ({"task": "digit"}, "Did you mean 'digits'"), ({"network": "mpl"}, "Did you mean 'mlp'"),
-    ({"schedle": "x"}, "Did you mean 'schedule'"), ({"schedule": "cosin"}, "Did you mean 'cosine'"),
-    ({"seeds": "0,0,1"}, "must all differ"), ({"seeds": "0,1"}, "at least 3 seeds"), ({"seeds": "a,b,c"}, "seeds"),
-    ({"grid": "100000"}, "this server's limit"), ({"grid": "0"}, "grid"), ({"widths": "0"}, "widths"), ({"widths": ""}, "widths"),
-    ({"lr": "0"}, "greater than 0"), ({"lr": "nan"}, "lr"), ({"epochs": "-3"}, "greater than 0"), ({"batch_size": "0"}, "greater"),
-    ({"activation": "rel"}, "relu"), ({"label_noise": "2"}, "less than or equal to 1"), ({"margin": "inf"}, "margin"),
-    ({"weight_decay": "-1"}, "greater than or equal to 0"), ({"batchnorm": "on"}, "re-estimated")])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"task": "digit"}, "Did you mean 'digits'"),
+        ({"network": "mpl"}, "Did you mean 'mlp'"),
+        ({"schedle": "x"}, "Did you mean 'schedule'"),
+        ({"schedule": "cosin"}, "Did you mean 'cosine'"),
+        ({"seeds": "0,0,1"}, "must all differ"),
+        ({"seeds": "0,1"}, "at least 3 seeds"),
+        ({"seeds": "a,b,c"}, "seeds"),
+        ({"grid": "100000"}, "this server's limit"),
+        ({"grid": "0"}, "grid"),
+        ({"widths": "0"}, "widths"),
+        ({"widths": ""}, "widths"),
+        ({"lr": "0"}, "greater than 0"),
+        ({"lr": "nan"}, "lr"),
+        ({"epochs": "-3"}, "greater than 0"),
+        ({"batch_size": "0"}, "greater"),
+        ({"activation": "rel"}, "relu"),
+        ({"label_noise": "2"}, "less than or equal to 1"),
+        ({"margin": "inf"}, "margin"),
+        ({"weight_decay": "-1"}, "greater than or equal to 0"),
+        ({"batchnorm": "on"}, "re-estimated"),
+    ],
+)
 def test_bad_settings_say_what_is_wrong(given, said):
     with pytest.raises(BadInput, match=said):
         parse("valleys", given)

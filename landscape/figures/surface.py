@@ -44,8 +44,8 @@ def contour(surface: Surface, metric: str, scale: Scale, name: str = "optima",
     _walker(figure, _walks(name, profiles), go.Scatter)
     x, y = ((float(a[0]), float(a[-1])) for a in surface.axes)
     figure.update_xaxes(style.axis(DISTANCE, range=x, constrain="domain", showgrid=False))
-    figure.update_yaxes(style.axis(DISTANCE, range=y, constrain="domain", constraintoward="top", showgrid=False, scaleanchor="x",
-                                   scaleratio=1))
+    figure.update_yaxes(style.axis(DISTANCE, range=y, constrain="domain", constraintoward="top", showgrid=False,
+                                   scaleanchor="x", scaleratio=1))
     return style.layout(figure, showlegend=False, hovermode="closest")
 
 
@@ -171,7 +171,8 @@ def _bar(scale: Scale, metric: str, kind):
         "color": [0], "cmin": 0, "cmax": 1 if scale.clipped else TOP, "colorscale": colors, "showscale": True, "colorbar": {
             "tickvals": ticks, "ticktext": scale.labels, "outlinewidth": 0,
             "title": {"text": METRICS[metric], "side": "top"},
-            "thickness": 13, "len": 0.9, "y": 1, "yanchor": "top", "ticks": "outside", "ticklen": 3, "tickcolor": style.AXIS, "x": 1.01, "xpad": 4}})
+            "thickness": 13, "len": 0.9, "y": 1, "yanchor": "top",
+            "ticks": "outside", "ticklen": 3, "tickcolor": style.AXIS, "x": 1.01, "xpad": 4}})
 
 
 def _flat_colors(scale: Scale) -> list[tuple[float, str]]:

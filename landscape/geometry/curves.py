@@ -52,8 +52,9 @@ def initial_bends(first: Tensor, last: Tensor, bends: int) -> Tensor:
     return (1 - share) * first + share * last
 
 
-def connect(task: Task, kinds: list[str], ends: Tensor, bends: int, seed: int, state: sgd.State | None = None,
-            **options) -> sgd.State:
+def connect(
+    task: Task, kinds: list[str], ends: Tensor, bends: int, seed: int, state: sgd.State | None = None, **options
+) -> sgd.State:
     """Train one curve for each kind between the same two ends (2, P): minimise E_t[loss(w(t))], t uniform in [0, 1].
 
     One t is drawn for each step and curve, the penalty is that of the sampled point, BatchNorm runs on the batch's own
@@ -61,7 +62,9 @@ def connect(task: Task, kinds: list[str], ends: Tensor, bends: int, seed: int, s
     """
     x, y = task.splits["train"]
     if state is None:
-        state = sgd.start(initial_bends(ends[0], ends[1], bends).expand(len(kinds), -1, -1), stack([task.net.buffers] * len(kinds)))
+        state = sgd.start(
+            initial_bends(ends[0], ends[1], bends).expand(len(kinds), -1, -1), stack([task.net.buffers] * len(kinds))
+        )
     draws: dict[int, Tensor] = {}
 
     def sampled(epoch: int, step: int) -> Tensor:

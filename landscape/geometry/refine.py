@@ -89,7 +89,9 @@ class Picture:
     def off(self, predicted: dict[str, np.ndarray], cells: np.ndarray) -> dict[str, np.ndarray]:
         """How far predictions were from the values since evaluated at the cells, in shares of the colour range (N,)."""
         at = tuple(cells.T)
-        return {m: c.distance(predicted[m][at], self.values[m][at], c.span(self.values[m])) for m, c in self.channels.items()}
+        return {
+            m: c.distance(predicted[m][at], self.values[m][at], c.span(self.values[m])) for m, c in self.channels.items()
+        }
 
 
 def strides(shape: tuple[int, int]) -> list[int]:

@@ -50,7 +50,10 @@ class Net:
         if w.shape[-1] != self.size:
             raise ValueError(f"expected weights with {self.size} entries in the last axis, found shape {tuple(w.shape)}")
         pieces = w.split(self.sizes, dim=-1)
-        return {n: p.unflatten(-1, s) if len(s) else p.squeeze(-1) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
+        return {
+            n: p.unflatten(-1, s) if len(s) else p.squeeze(-1)
+            for n, p, s in zip(self.names, pieces, self.shapes, strict=True)
+        }
 
     def flatten(self, module: nn.Module) -> Tensor:
         """The weights of a module of the same architecture, (P,)."""
@@ -65,15 +68,20 @@ class Net:
             return self._one(w, x, self.buffers if buffers is None else buffers, training)
         if self.layers:
             return dense.forward(self.layers, w, x.flatten(1))
-        return torch.stack([self._one(v, x, self.buffers if buffers is None else row(buffers, i, self), training)
-                            for i, v in enumerate(w)])
+        return torch.stack(
+            [self._one(v, x, self.buffers if buffers is None else row(buffers, i, self), training) for i, v in enumerate(w)]
+        )
 
     def each(self, w: Tensor, x: Tensor, buffers: Buffers | None = None, training: bool = False) -> Tensor:
         """Outputs (N, B, ...) of network i on its own batch x[i]; w (N, P), x (N, B, ...), buffers (N, ...)."""
         if self.layers:
             return dense.forward(self.layers, w, x.flatten(2))
-        return torch.stack([self._one(w[i], x[i], self.buffers if buffers is None else row(buffers, i, self), training)
-                            for i in range(len(w))])
+        return torch.stack(
+            [
+                self._one(w[i], x[i], self.buffers if buffers is None else row(buffers, i, self), training)
+                for i in range(len(w))
+            ]
+        )
 
     def estimate_batchnorm(self, w: Tensor, batches: list[Tensor], buffers: Buffers | None = None) -> Buffers:
         """Buffers with BatchNorm statistics re-estimated for w (P,) on fixed batches; the others as given.
@@ -100,7 +108,9 @@ class Net:
         return Net(copy.deepcopy(self._original).to(device=device, dtype=dtype))
 
     def _one(self, w: Tensor, x: Tensor, buffers: Buffers, training: bool) -> Tensor:
-        return functional_call(self._module("training" if training else "evaluation"), (dict(self.unflatten(w)), buffers), (x,))
+        return functional_call(
+            self._module("training" if training else "evaluation"), (dict(self.unflatten(w)), buffers), (x,)
+        )
 
     def _module(self, mode: str) -> nn.Module:
         """This thread's copy in the mode asked for (``functional_call`` swaps attributes, so threads must not share)."""

@@ -71,10 +71,25 @@ class Plane:
         drawn = self.evaluator(z)
         inside = residual <= IN_PLANE * (1 + np.abs(z).max())
         floor = nll_floor(self.task)
-        anchor = {m: float(np.max(np.abs(drawn[m] - direct[m])[inside] / (
-            1.0 if m.endswith("error") else np.maximum(direct[m][inside] - floor, 1e-12)))) for m in direct}
-        marks = tuple(Mark(name, kind, *map(float, z[i]), {m: float(v[i]) for m, v in direct.items()},
-                           float(residual[i]) if not inside[i] else 0.0) for i, (name, kind, _) in enumerate(self.marks))
+        anchor = {
+            m: float(
+                np.max(
+                    np.abs(drawn[m] - direct[m])[inside]
+                    / (1.0 if m.endswith("error") else np.maximum(direct[m][inside] - floor, 1e-12))
+                )
+            )
+            for m in direct
+        }
+        marks = tuple(
+            Mark(
+                name,
+                kind,
+                *map(float, z[i]),
+                {m: float(v[i]) for m, v in direct.items()},
+                float(residual[i]) if not inside[i] else 0.0,
+            )
+            for i, (name, kind, _) in enumerate(self.marks)
+        )
         return marks, anchor
 
 
@@ -149,8 +164,10 @@ class _Drawing:
         penalty = plane.evaluator.penalty(grid).reshape(evaluated.shape)
         values["train_loss"] = values["train_nll"] + penalty
         path = None if plane.path is None else plane.subspace.project(plane.path.cpu()).numpy()
-        self.context.save(f"surface:{plane.name}", Surface(self.axes, values, evaluated, self.marks, path,
-                                                           self._info(values, evaluated, final)))
+        self.context.save(
+            f"surface:{plane.name}",
+            Surface(self.axes, values, evaluated, self.marks, path, self._info(values, evaluated, final)),
+        )
         self.saved = time.monotonic()
 
     def _info(self, values, evaluated, final: bool) -> dict:
@@ -160,11 +177,16 @@ class _Drawing:
             measured["train_loss"] = measured["train_nll"]  # the penalty is exact in every cell
         sampled = np.where(evaluated, values["train_nll"], 0.0)
         return plane.said | {
-            "title": plane.title, "angle": plane.subspace.angle, "anchor_error": self.anchor,
+            "title": plane.title,
+            "angle": plane.subspace.angle,
+            "anchor_error": self.anchor,
             "data": {split: len(plane.task.splits[split][0]) for split in SPLITS},
-            "evaluations": int(evaluated.sum()), "cells": int(evaluated.size), "final": final,
+            "evaluations": int(evaluated.sum()),
+            "cells": int(evaluated.size),
+            "final": final,
             "not_finite": int((~np.isfinite(sampled)).sum()),
-            "cap": caps(plane.task, float(np.mean([m.values["train_loss"] - m.values["train_nll"] for m in self.marks]))), "weight_decay": plane.task.weight_decay,
+            "cap": caps(plane.task, float(np.mean([m.values["train_loss"] - m.values["train_nll"] for m in self.marks]))),
+            "weight_decay": plane.task.weight_decay,
             "interpolation": {"held_out": canvas.held_out, **measured} if measured and canvas.held_out else {},
             "test_seen": "A surface of test data is for looking: nothing was chosen by it.",
         }

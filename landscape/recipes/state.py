@@ -54,7 +54,9 @@ def pack(state: State) -> dict[str, np.ndarray]:
     arrays |= {f"buffer.{name}": b for name, b in state.buffers.items()}
     arrays |= {f"log.{name}": torch.stack(log) for name, log in state.log.items() if log}
     numbers = json.dumps({"epoch": state.epoch, "diverged": state.diverged}).encode()
-    return {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()} | {"numbers": np.frombuffer(numbers, np.uint8)}
+    return {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()} | {
+        "numbers": np.frombuffer(numbers, np.uint8)
+    }
 
 
 def unpack(arrays: dict[str, np.ndarray]) -> State:
@@ -62,7 +64,11 @@ def unpack(arrays: dict[str, np.ndarray]) -> State:
     tensors = {k: torch.tensor(v) for k, v in arrays.items() if k != "numbers"}
     numbers = json.loads(arrays["numbers"].tobytes())
     return State(
-        tensors["parameters"], tensors["velocity"], numbers["epoch"],
+        tensors["parameters"],
+        tensors["velocity"],
+        numbers["epoch"],
         {k.removeprefix("buffer."): v for k, v in tensors.items() if k.startswith("buffer.")},
         {k.removeprefix("log."): list(v) for k, v in tensors.items() if k.startswith("log.")},
-        tensors["lr"].tolist(), {int(k): v for k, v in numbers["diverged"].items()})
+        tensors["lr"].tolist(),
+        {int(k): v for k, v in numbers["diverged"].items()},
+    )

@@ -33,8 +33,9 @@ def problem(s: settings.Training, batchnorm_examples: int = 1000) -> Problem:
         raise BadInput("BatchNorm needs at least 2 examples a step; found batch_size 1. Raise it or choose another norm.")
     module = build(s.network, dataset.shape, dataset.outputs, s.widths, s.activation, s.norm)
     where = device(s.device)
-    task = task_from(dataset, Net(module).to(where), s.weight_decay, s.noise_variance, where,
-                     batchnorm_examples=batchnorm_examples)
+    task = task_from(
+        dataset, Net(module).to(where), s.weight_decay, s.noise_variance, where, batchnorm_examples=batchnorm_examples
+    )
     return Problem(dataset, task, module)
 
 
@@ -47,8 +48,11 @@ def device(name: str) -> str:
 
 def options(s: settings.Training) -> dict:
     """What every SGD run of the settings shares."""
-    return {"batch_size": s.batch_size, "momentum": s.momentum,
-            "schedule": catalog.row("schedule", catalog.SCHEDULES, s.schedule).load()}
+    return {
+        "batch_size": s.batch_size,
+        "momentum": s.momentum,
+        "schedule": catalog.row("schedule", catalog.SCHEDULES, s.schedule).load(),
+    }
 
 
 def compute(s: settings.Training, context) -> None:
@@ -63,12 +67,25 @@ def compute(s: settings.Training, context) -> None:
     keeper = Keeper(context, "training", tuple(f"seed {seed}" for seed in s.seeds), validate)
     starts = torch.stack([initial_weights(module, sgd.generator(seed, 0)) for seed in s.seeds]).to(task.splits["train"][0])
     state = sgd.train(
-        task, list(s.seeds), starts, keeper.resume(), epochs=s.epochs, lr=s.lr, **options(s), after_epoch=keeper,
-        progress=lambda done, total: context.progress("training", done, total, epoch=done * s.epochs // total, epochs=s.epochs))
+        task,
+        list(s.seeds),
+        starts,
+        keeper.resume(),
+        epochs=s.epochs,
+        lr=s.lr,
+        **options(s),
+        after_epoch=keeper,
+        progress=lambda done, total: context.progress(
+            "training", done, total, epoch=done * s.epochs // total, epochs=s.epochs
+        ),
+    )
     keeper.finish(state)
     finite = np.array([k not in state.diverged for k in range(len(s.seeds))])
-    context.save_weights("optima", {"w": state.parameters.cpu().numpy(), "finite": finite.astype(np.uint8)} | {
-        f"buffer.{name}": b.cpu().numpy() for name, b in state.buffers.items()})
+    context.save_weights(
+        "optima",
+        {"w": state.parameters.cpu().numpy(), "finite": finite.astype(np.uint8)}
+        | {f"buffer.{name}": b.cpu().numpy() for name, b in state.buffers.items()},
+    )
     if not finite.any():
         raise Diverged(f"Training diverged: {named(state, s.seeds)}. Lower lr (found {s.lr}) and run again.")
 
@@ -90,6 +107,8 @@ def optima(s: settings.Training, context, needed: int) -> dict[str, np.ndarray]:
     if finite.sum() < needed:
         lost = reader.load("history:training").info["diverged"]
         said = ", ".join(f"{name} in epoch {epoch}" for name, epoch in lost.items())
-        raise Diverged(f"{needed} trained networks are needed and {finite.sum()} of {len(finite)} stayed finite: {said} "
-                       f"diverged. Lower lr (found {s.lr}) or choose other seeds; the training curves are kept.")
+        raise Diverged(
+            f"{needed} trained networks are needed and {finite.sum()} of {len(finite)} stayed finite: {said} "
+            f"diverged. Lower lr (found {s.lr}) or choose other seeds; the training curves are kept."
+        )
     return {name: values[finite] for name, values in found.items()} | {"seed": np.array(s.seeds)[finite]}

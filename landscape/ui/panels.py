@@ -33,18 +33,31 @@ def controls() -> View:
     """The row above the panels."""
     left, middle, right = st.columns([5, 3, 2], vertical_alignment="bottom")
     asked = st.query_params.get("metric")
-    metric = left.segmented_control("Shown", SHOWN, default=asked if asked in SHOWN else SHOWN[0], format_func=METRICS.get,
-                                    key="shown", required=True)
+    metric = left.segmented_control(
+        "Shown", SHOWN, default=asked if asked in SHOWN else SHOWN[0], format_func=METRICS.get, key="shown", required=True
+    )
     if (asked or SHOWN[0]) != metric:
         st.query_params["metric"] = metric  # the metric's own name; a bound widget would write its title
-    view = middle.segmented_control("View", ["contour", "3D"], default="contour", key="view", bind="query-params", required=True)
+    view = middle.segmented_control(
+        "View", ["contour", "3D"], default="contour", key="view", bind="query-params", required=True
+    )
     with right.popover("Levels", icon=":material/tune:", width="stretch"):
         st.caption("Every contour multiplies the excess over the minimum by the same factor (the rule of the talk).")
         preset = st.selectbox("Spacing", [*PRESETS, "own factor"], key="levels", bind="query-params")
-        growth = st.slider("Factor from level to level", 1.2, 4.0, 2.0, 0.05, key="factor", bind="query-params",
-                           disabled=preset != "own factor")
+        growth = st.slider(
+            "Factor from level to level",
+            1.2,
+            4.0,
+            2.0,
+            0.05,
+            key="factor",
+            bind="query-params",
+            disabled=preset != "own factor",
+        )
         chosen = st.toggle("Saturate at a value of my own", key="own_cap", bind="query-params")
-        cap = st.number_input("Saturate above", min_value=1e-6, value=1.0, key="cap", bind="query-params", disabled=not chosen)
+        cap = st.number_input(
+            "Saturate above", min_value=1e-6, value=1.0, key="cap", bind="query-params", disabled=not chosen
+        )
     own = preset == "own factor"
     return View(metric, view == "3D", cap if chosen else None, None if own else PRESETS[preset], growth if own else None)
 
@@ -62,8 +75,14 @@ def planes(library: Library, key: str, view: View) -> None:
         with column:
             st.markdown(f"**{TITLES[name]}**")
             figure = surface_json(found[name], walked, (key, stamp, name), view.metric, view.relief, scale)
-            plot.plot(figure, f"plane-{name}-{'3d' if view.relief else '2d'}", height=380 if view.relief else 340, group=f"run-{key}", name=name,
-                      revision=f"{key}-{name}")
+            plot.plot(
+                figure,
+                f"plane-{name}-{'3d' if view.relief else '2d'}",
+                height=380 if view.relief else 340,
+                group=f"run-{key}",
+                name=name,
+                revision=f"{key}-{name}",
+            )
             said = truth.line(found[name], view.metric)
             (st.caption if truth.anchor_ok(found[name]) else st.error)(said)
 
@@ -77,7 +96,12 @@ def walker(library: Library, key: str, view: View) -> None:
     loss = view.metric if not view.metric.endswith("error") else f"{split}_loss" if split == "train" else "test_nll"
     error = f"{split}_error"
     st.markdown("**Walk from one optimum to the other**")
-    plot.walk("walk", f"run-{key}", [float(t) for t in walked["segment"].t],
-              {name: p.values[view.metric].tolist() for name, p in walked.items()}, PATHS)
+    plot.walk(
+        "walk",
+        f"run-{key}",
+        [float(t) for t in walked["segment"].t],
+        {name: p.values[view.metric].tolist() for name, p in walked.items()},
+        PATHS,
+    )
     plot.plot(profile_json(walked, (key, version(library, key)), loss, error), "profile", height=440, group=f"run-{key}")
     st.markdown(maxima_in_words(walked, loss) + " " + maxima_in_words(walked, error))

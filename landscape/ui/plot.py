@@ -13,12 +13,18 @@ LIBRARY = f"assets/plotly-{plotly.__version__}.min.js"
 HERE = Path(__file__).parent
 
 _plot = st.components.v2.component(
-    "landscape_plot", html="<div class='landscape-plot' style='width:100%'></div>", js=(HERE / "plot.js").read_text(),
-    isolate_styles=False)
+    "landscape_plot",
+    html="<div class='landscape-plot' style='width:100%'></div>",
+    js=(HERE / "plot.js").read_text(),
+    isolate_styles=False,
+)
 _walk = st.components.v2.component(
-    "landscape_walk", js=(HERE / "walk.js").read_text(), isolate_styles=False,
+    "landscape_walk",
+    js=(HERE / "walk.js").read_text(),
+    isolate_styles=False,
     html="""<div class="walk"><button class="walk-play" aria-label="Play" title="Walk from one end to the other">▶</button>
-    <input class="walk-slider" type="range" min="0" max="1" step="0.016666666666666666" value="0" aria-label="Position t on the path">
+    <input class="walk-slider" type="range" min="0" max="1" step="0.016666666666666666" value="0"
+      aria-label="Position t on the path">
     <label class="walk-choice"><input class="walk-segment" type="checkbox"> straight segment</label>
     <span class="walk-readout" aria-live="polite"></span></div>""",
     css=""".walk{display:flex;align-items:center;gap:.8rem;flex-wrap:wrap;font-family:var(--st-font);color:var(--st-text-color)}
@@ -26,7 +32,8 @@ _walk = st.components.v2.component(
       background:var(--st-secondary-background-color);color:var(--st-text-color);font-size:.8rem}
     .walk-play:hover{border-color:var(--st-primary-color);color:var(--st-primary-color)}
     .walk-slider{flex:1 1 220px;accent-color:var(--st-primary-color)} .walk-choice{white-space:nowrap;font-size:.9rem}
-    .walk-readout{font-variant-numeric:tabular-nums;font-size:.92rem;min-width:18rem}""")
+    .walk-readout{font-variant-numeric:tabular-nums;font-size:.92rem;min-width:18rem}""",
+)
 
 
 def figure_json(figure: go.Figure) -> str:
@@ -34,15 +41,29 @@ def figure_json(figure: go.Figure) -> str:
     return figure.to_json(validate=False)
 
 
-def plot(figure: str, key: str, *, height: int = 480, group: str = "", link_ranges: bool = False, name: str = "", revision="keep"):
+def plot(
+    figure: str, key: str, *, height: int = 480, group: str = "", link_ranges: bool = False, name: str = "", revision="keep"
+):
     """Draw a figure (JSON text). Plots of a ``group`` share camera and walker, and their ranges if ``link_ranges``.
 
     ``result.clicked`` is ``{"x", "y", "z", "trace", "plot"}`` right after a click, else None.
     """
     digest = hashlib.sha1(f"{figure}{height}{revision}{group}".encode(), usedforsecurity=False).hexdigest()
-    return _plot(key=key, height=height, on_clicked_change=lambda: None, data={
-        "figure": figure, "digest": digest, "library": LIBRARY, "height": height, "group": group, "link_ranges": link_ranges,
-        "name": name, "revision": revision})
+    return _plot(
+        key=key,
+        height=height,
+        on_clicked_change=lambda: None,
+        data={
+            "figure": figure,
+            "digest": digest,
+            "library": LIBRARY,
+            "height": height,
+            "group": group,
+            "link_ranges": link_ranges,
+            "name": name,
+            "revision": revision,
+        },
+    )
 
 
 def walk(key: str, group: str, t: list[float], values: dict[str, list[float]], titles: dict[str, str]) -> None:

@@ -9,8 +9,14 @@ from landscape.runs import Jobs, Library, Run
 from landscape.ui import plot
 from landscape.ui.reading import history_json, seconds_in_words, version
 
-STAGES = {"training": "Training the networks", "curves": "Training the curves", "surface:optima": "Plane of the three optima",
-          "surface:bezier": "Plane of the Bezier curve", "surface:chain": "Plane of the chain", "starting": "Starting"}
+STAGES = {
+    "training": "Training the networks",
+    "curves": "Training the curves",
+    "surface:optima": "Plane of the three optima",
+    "surface:bezier": "Plane of the Bezier curve",
+    "surface:chain": "Plane of the chain",
+    "starting": "Starting",
+}
 
 
 def named(stage: str) -> str:
@@ -29,8 +35,11 @@ def progress(library: Library, run: Run) -> None:
         else:
             stage = named(now.stage)
             detail = now.detail
-            where = f", epoch {detail['epoch']} of {detail['epochs']}" if "epochs" in detail else (
-                f", {detail['cells']:,} networks evaluated" if "cells" in detail else "")
+            where = (
+                f", epoch {detail['epoch']} of {detail['epochs']}"
+                if "epochs" in detail
+                else (f", {detail['cells']:,} networks evaluated" if "cells" in detail else "")
+            )
             st.progress(min(1.0, now.fraction), f"{stage}{where} · {seconds_in_words(now.eta_seconds)}")
     if right.button("Cancel", key="cancel", width="stretch"):
         try:

@@ -1,5 +1,7 @@
 """Planes and their evaluator: exact answers 2, anchors on every task, batched equal to one by one, refinement."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -212,6 +214,6 @@ def test_levels_are_nested_and_end_with_every_cell(shape):
     steps = refine.strides(shape)
     assert steps[-1] == 1
     for n in shape:
-        for coarse, fine in zip(steps, steps[1:], strict=False):
+        for coarse, fine in itertools.pairwise(steps):
             assert set(refine.lines(n, coarse)) <= set(refine.lines(n, fine))
         assert list(refine.lines(n, 1)) == list(range(n))

@@ -34,8 +34,11 @@ def networks():
     image, made = {"conv", "preresnet8", "preresnet20"}, []
     for name in catalog.NETWORKS:
         for norm in catalog.NORMS:
-            made.append(pytest.param(lambda n=name, m=norm: build(n, (8, 8) if n in image else (6,), 3, (8, 8), norm=m),
-                                     id=f"{name}-{norm}"))
+            made.append(
+                pytest.param(
+                    lambda n=name, m=norm: build(n, (8, 8) if n in image else (6,), 3, (8, 8), norm=m), id=f"{name}-{norm}"
+                )
+            )
     return [*made, pytest.param(Strange, id="strange")]
 
 
@@ -116,7 +119,9 @@ def test_re_estimated_batchnorm_equals_a_two_pass_computation(make):
         mean = rows.mean(1)
         centred = rows - mean[:, None]
         torch.testing.assert_close(found[f"{name}.running_mean"], mean, rtol=1e-9, atol=1e-11)
-        torch.testing.assert_close(found[f"{name}.running_var"], centred.square().sum(1) / (rows.shape[1] - 1), rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(
+            found[f"{name}.running_var"], centred.square().sum(1) / (rows.shape[1] - 1), rtol=1e-9, atol=1e-11
+        )
         # the batch itself was normalised by its biased variance; the layers after saw that
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(centred.square().mean(1))

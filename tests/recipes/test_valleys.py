@@ -52,8 +52,10 @@ def test_everything_slide_7_needs_is_there(moons):
         for mark in surface.marks:
             assert x[0] < mark.x < x[-1]
             assert y[0] < mark.y < y[-1]
-    assert summary["evaluations"] == sum(
-        library.result(key, f"surface:{n}").evaluated.sum() for n in ("optima", *KINDS)) + 3 * 61
+    assert (
+        summary["evaluations"]
+        == sum(library.result(key, f"surface:{n}").evaluated.sum() for n in ("optima", *KINDS)) + 3 * 61
+    )
 
 
 def test_profiles_start_and_end_at_the_marks(moons):
@@ -166,7 +168,9 @@ def test_bad_settings_of_compute_are_explained():
         training.device("cuda")
 
 
-@pytest.mark.parametrize(("name", "pairs", "curve_bar", "segment_bar"), [("digits", 3, 0.05, 0.5), ("mnist1d", 1, 0.35, 1.5)])
+@pytest.mark.parametrize(
+    ("name", "pairs", "curve_bar", "segment_bar"), [("digits", 3, 0.05, 0.5), ("mnist1d", 1, 0.35, 1.5)]
+)
 def test_mode_connectivity_on_real_data(name, pairs, curve_bar, segment_bar):
     """Garipov et al. 2018: a curve of low loss where the straight segment crosses a barrier; presets as shipped."""
     s = parse("valleys", {"task": name})

@@ -15,8 +15,19 @@ from landscape.runs.home import holder
 from landscape.runs.local import compute_here
 from landscape.settings import parse
 
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +72,12 @@ def tab(chromium):
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     outside = []
-    page.on("request", lambda r: outside.append(r.url) if not r.url.startswith(("http://localhost", "data:", "blob:", "ws://localhost"))
-            else None)
+    page.on(
+        "request",
+        lambda r: (
+            outside.append(r.url) if not r.url.startswith(("http://localhost", "data:", "blob:", "ws://localhost")) else None
+        ),
+    )
     yield page
     context.close()
     assert not errors, errors

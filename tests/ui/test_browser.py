@@ -27,12 +27,17 @@ def drawn(tab, count: int):
     """Wait until so many plots are there."""
     tab.wait_for_function(
         "n => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout && e.dataset.drawn).length >= n",
-        arg=count, timeout=60_000)
+        arg=count,
+        timeout=60_000,
+    )
 
 
 def camera(tab, index: int):
-    return tab.evaluate("i => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout && e._fullLayout.scene)[i]"
-                        "._fullLayout.scene.camera.eye", index)
+    return tab.evaluate(
+        "i => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout && e._fullLayout.scene)[i]"
+        "._fullLayout.scene.camera.eye",
+        index,
+    )
 
 
 def until(holds, seconds=60):
@@ -54,7 +59,9 @@ def test_a_deep_link_shows_the_run_and_the_view(server, finished, tab):
     tab.goto(address(server, "valleys", run=finished[1], metric="test_error", view="3D"))
     drawn(tab, 4)
     expect(tab.get_by_role("heading", name="Valleys · moons")).to_be_visible()
-    assert tab.evaluate("() => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout?.scene).length") == 3
+    assert (
+        tab.evaluate("() => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout?.scene).length") == 3
+    )
     assert "metric=test_error" in tab.url
     assert finished[1] in tab.url
 
@@ -62,14 +69,18 @@ def test_a_deep_link_shows_the_run_and_the_view(server, finished, tab):
 def test_cameras_move_together_and_the_walker_walks(server, finished, tab):
     tab.goto(address(server, "valleys", run=finished[1], view="3D"))
     drawn(tab, 4)
-    tab.evaluate("() => { const e = [...document.querySelectorAll('.landscape-plot')].find(e => e._fullLayout?.scene);"
-                 "return Plotly.relayout(e, {'scene.camera.eye': {x: 0.3, y: 2, z: 0.7}}) }")
+    tab.evaluate(
+        "() => { const e = [...document.querySelectorAll('.landscape-plot')].find(e => e._fullLayout?.scene);"
+        "return Plotly.relayout(e, {'scene.camera.eye': {x: 0.3, y: 2, z: 0.7}}) }"
+    )
     until(lambda: abs(camera(tab, 2)["y"] - 2) < 1e-6, 20)
     slider = tab.locator(".walk-slider")
     slider.evaluate("e => { e.value = 0.5; e.dispatchEvent(new Event('input', {bubbles: true})) }")
     expect(tab.locator(".walk-readout")).to_contain_text("t = 0.50")
-    moved = ("() => { const e = [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout?.scene)[1];"
-             "const w = e.__walkers[0]; const p = w.paths.bezier; return [e.data[w.trace].x[0], p.x[30]] }")
+    moved = (
+        "() => { const e = [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout?.scene)[1];"
+        "const w = e.__walkers[0]; const p = w.paths.bezier; return [e.data[w.trace].x[0], p.x[30]] }"
+    )
     until(lambda: (lambda pair: abs(pair[0] - pair[1]) < 1e-6)(tab.evaluate(moved)), 20)
 
 
@@ -94,17 +105,29 @@ def test_run_cancel_reload_and_go_on(server, library, tab):
 
 
 def test_two_browsers_watch_one_run_and_the_camera_is_kept(server, library, chromium, tab):
-    given = {"task": "digits", "epochs": 60, "curve_epochs": 60, "grid": 97, "picture": "exact", "widths": (96, 96), "seeds": (7, 8, 9)}
+    given = {
+        "task": "digits",
+        "epochs": 60,
+        "curve_epochs": 60,
+        "grid": 97,
+        "picture": "exact",
+        "widths": (96, 96),
+        "seeds": (7, 8, 9),
+    }
     key = Jobs(server.home).submit("valleys", parse("valleys", given))
     other = chromium.new_page()
     for page in (tab, other):
         page.goto(address(server, "valleys", run=key, view="3D"))
     until(lambda: "surface:chain" in library.names(key), 90)
     for page in (tab, other):
-        page.wait_for_function("() => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout?.scene).length == 3",
-                               timeout=60_000)
-    tab.evaluate("() => { const e = [...document.querySelectorAll('.landscape-plot')].find(e => e._fullLayout?.scene);"
-                 "return Plotly.relayout(e, {'scene.camera.eye': {x: 0.5, y: 1.9, z: 0.6}}) }")
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout?.scene).length == 3",
+            timeout=60_000,
+        )
+    tab.evaluate(
+        "() => { const e = [...document.querySelectorAll('.landscape-plot')].find(e => e._fullLayout?.scene);"
+        "return Plotly.relayout(e, {'scene.camera.eye': {x: 0.5, y: 1.9, z: 0.6}}) }"
+    )
     before = library.version(key)
     until(lambda: library.version(key) > before + 2 or library.run(key).status == "done", 60)
     assert abs(camera(tab, 0)["y"] - 1.9) < 1e-6

@@ -30,7 +30,9 @@ def opened(page: str, **query) -> AppTest:
 
 
 def texts(app: AppTest) -> str:
-    return "\n".join(str(e.value) for kind in ("title", "markdown", "caption", "error", "info", "subheader") for e in getattr(app, kind))
+    return "\n".join(
+        str(e.value) for kind in ("title", "markdown", "caption", "error", "info", "subheader") for e in getattr(app, kind)
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -59,9 +61,15 @@ def test_an_unknown_run_is_answered_with_the_nearest(finished, monkeypatch):
     assert key in app.error[0].value
 
 
-@pytest.mark.parametrize(("query", "said"), [
-    ({"task": "digits", "grid": "5000"}, "this server's limit"), ({"task": "digitz"}, "Did you mean 'digits'"),
-    ({"seeds": "1,1,1"}, "must all differ"), ({"epochs": "-1"}, "epochs")])
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"task": "digits", "grid": "5000"}, "this server's limit"),
+        ({"task": "digitz"}, "Did you mean 'digits'"),
+        ({"seeds": "1,1,1"}, "must all differ"),
+        ({"epochs": "-1"}, "epochs"),
+    ],
+)
 def test_settings_in_the_address_are_judged_on_the_server(store, query, said):
     app = opened("valleys", **query)
     assert not app.exception, app.exception
