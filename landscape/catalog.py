@@ -65,7 +65,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "digits": {"network": "mlp", "widths": (32, 32), "train_size": 600, "epochs": 60, "batch_size": 64, "lr": 0.1,
                "weight_decay": 5e-4, "curve_epochs": 60, "curve_lr": 0.1},
     "mnist1d": {"network": "mlp", "widths": (100, 100), "epochs": 40, "batch_size": 128, "lr": 0.2,
-                "weight_decay": 1e-3, "curve_epochs": 40, "curve_lr": 0.2},
+                "weight_decay": 1e-3, "curve_epochs": 60, "curve_lr": 0.2},
     "mnist5k": {"network": "conv", "widths": (8, 16), "norm": "batch", "train_size": 3000, "epochs": 10,
                 "batch_size": 128, "lr": 0.1, "weight_decay": 5e-4, "curve_epochs": 10, "curve_lr": 0.1, "grid": 49},
     "moons": {"network": "mlp", "widths": (32, 32), "epochs": 100, "batch_size": 50, "lr": 0.1, "weight_decay": 1e-3,

@@ -15,29 +15,19 @@ from torch import Tensor
 from landscape.geometry.subspace import Subspace
 from landscape.networks import dense
 
-CACHE = 2**21  # bytes one tile may use: the products of the first layer and the activations, in second-level cache
-
-LINE = 16  # numbers
+CACHE = 2**21  # bytes of a core's second-level cache: the products of one tile and the activations share it
+LINE = 16  # numbers in a cache line
 
 
 class Layers:
-    """The layers after the first as matrices [W b] (outputs, inputs + 1), functions of the coordinates."""
+    """A stack of layers on a subspace: the first as products with data, the others as matrices [W b]. Threads share it."""
 
     def __init__(self, layers: tuple[dense.Layer, ...], subspace: Subspace, dtype: torch.dtype):
         self.layers, self.subspace, self.dtype = layers, subspace, dtype
-        places = [_places(layer).to(subspace.origin.device) for layer in layers[1:]]
-        self._shapes = [p.shape for p in places]
-        order = torch.cat([p.reshape(-1) for p in places]) if places else torch.zeros(0, dtype=torch.long)
-        self._origin, self._basis = subspace.origin[order], subspace.basis[:, order]
-
-    def matrices(self, z: Tensor) -> list[list[Tensor]]:
-        """For each point of z (N, K) its matrices: combined in the subspace's float64, then rounded."""
-        w = self._origin
-        for k, direction in enumerate(self._basis):
-            w = torch.addcmul(w, z[:, k, None], direction)
-        pieces = w.to(self.dtype).split([math.prod(s) for s in self._shapes], dim=1)
-        each = [piece.unflatten(1, shape).unbind() for piece, shape in zip(pieces, self._shapes, strict=True)]
-        return [list(stack) for stack in zip(*each, strict=True)] if each else [[] for _ in z]
+        places = [_places(layer) for layer in layers[1:]]
+        self.shapes = [p.shape for p in places]
+        order = torch.cat([torch.zeros(0, dtype=torch.long), *(p.reshape(-1) for p in places)]).to(subspace.origin.device)
+        self.origin, self.basis = subspace.origin[order], subspace.basis[:, order]
 
     def tiles(self, x: Tensor) -> list[Tensor]:
         """What the first layer makes of x (n, F): for each tile of examples (K + 1, H, T), summed in float64."""
@@ -51,47 +41,72 @@ class Layers:
             made.append(torch.stack(rows).to(self.dtype))
         return made
 
-    def outputs(self, z: Tensor, tiles: list[Tensor]) -> Tensor:
-        """Outputs (N, C, n) on all tiles at the points z (N, K)."""
-        points, matrices = z.tolist(), self.matrices(z)
-        n = sum(tile.shape[-1] for tile in tiles)
-        # Every point's outputs start on a cache line: the last bit of a product may depend on where it is written.
-        out = tiles[0].new_empty(len(z), self.layers[-1].outputs, -(-n // LINE) * LINE)
-        i = 0
+
+class Forward:
+    """One thread's passes through the layers, in memory of its own: to allocate anew each time would cost more."""
+
+    def __init__(self, stack: Layers):
+        self.stack = stack
+        self._exact, self._rounded = torch.empty_like(stack.origin), None
+        self._scratch: dict[int, tuple[Tensor, list[Tensor], list[Tensor]]] = {}
+        self._out: dict[int, Tensor] = {}
+
+    def __call__(self, z: Tensor, tiles: list[Tensor]) -> Tensor:
+        """Outputs (N, C, n) on all tiles at the points z (N, K); overwritten by the next call."""
+        points, n = z.tolist(), sum(tile.shape[-1] for tile in tiles)
+        matrices, out, start = self._matrices(points), self._outputs(len(points), n, tiles[0]), 0
         for tile in tiles:
-            run, size = _Tile(self.layers, tile), tile.shape[-1]
-            for point, stack, target in zip(points, matrices, out[..., i : i + size].unbind(), strict=True):
-                run(point, stack, target)
-            i += size
-        return out[..., :n]
+            end = start + tile.shape[-1]
+            self._tile(tile, points, matrices, out[..., start:end].unbind())
+            start = end
+        return out
 
+    def _tile(self, products: Tensor, points, matrices, targets) -> None:
+        """Write the outputs (C, T) of every point to its target."""
+        (first, *later), row = self.stack.layers, None
+        base, hidden, with_ones = self._memory(products)
+        for (*others, last), stack, target in zip(points, matrices, targets, strict=True):
+            if others != row:  # neighbours on a grid differ in their last coordinate only
+                row = others
+                base.copy_(products[0])
+                for z, product in zip(row, products[1:], strict=False):
+                    base.add_(product, alpha=z)
+            into = [*hidden, target]
+            torch.add(base, products[-1], alpha=last, out=into[0])
+            _activate(first.activation, into[0])
+            for layer, w, h, out in zip(later, stack, with_ones, into[1:], strict=True):
+                torch.mm(w, h, out=out)
+                _activate(layer.activation, out)
 
-class _Tile:
-    """The scratch memory of one tile, and the forward pass in it."""
+    def _matrices(self, points: list[list[float]]) -> list[list[Tensor]]:
+        """For each point (K) its matrices, combined in the subspace's float64, then rounded."""
+        stack = self.stack
+        if self._rounded is None or len(self._rounded) < len(points):
+            self._rounded = stack.origin.new_empty(len(points), -(-len(stack.origin) // LINE) * LINE, dtype=stack.dtype)
+        made = []
+        for point, rounded in zip(points, self._rounded[:, : len(stack.origin)], strict=False):
+            w = torch.add(stack.origin, stack.basis[0], alpha=point[0], out=self._exact)
+            for direction, z in zip(stack.basis[1:], point[1:], strict=True):
+                w.add_(direction, alpha=z)
+            pieces = rounded.copy_(w).split([math.prod(shape) for shape in stack.shapes])
+            made.append([piece.view(shape) for piece, shape in zip(pieces, stack.shapes, strict=True)])
+        return made
 
-    def __init__(self, layers: tuple[dense.Layer, ...], products: Tensor):
-        self.layers, self.products = layers, products
-        self.row, self.base = None, torch.empty_like(products[0])
-        self.with_ones, self.hidden = [], []
-        for layer, after in zip(layers[:-1], layers[1:], strict=True):
-            h = products.new_ones(layer.outputs + after.bias, products.shape[-1])
-            self.with_ones.append(h)
-            self.hidden.append(h[: layer.outputs])
+    def _memory(self, products: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """For a tile of this size: the first layer without its last coordinate, hidden activations, the same with ones."""
+        size, layers = products.shape[-1], self.stack.layers
+        if size not in self._scratch:
+            with_ones = [products.new_ones(layer.outputs + after.bias, size)
+                         for layer, after in zip(layers[:-1], layers[1:], strict=True)]
+            hidden = [h[: layer.outputs] for h, layer in zip(with_ones, layers[:-1], strict=True)]
+            self._scratch[size] = torch.empty_like(products[0]), hidden, with_ones
+        return self._scratch[size]
 
-    def __call__(self, point: list[float], matrices: list[Tensor], target: Tensor) -> None:
-        """Write the outputs (C, T) at a point (K) to ``target``."""
-        *row, last = point
-        if row != self.row:  # neighbours on a grid differ in their last coordinate only
-            self.row = row
-            self.base.copy_(self.products[0])
-            for z, product in zip(row, self.products[1:], strict=False):
-                self.base.add_(product, alpha=z)
-        into = [*self.hidden, target]
-        torch.add(self.base, self.products[-1], alpha=last, out=into[0])
-        _activate(self.layers[0].activation, into[0])
-        for layer, w, h, out in zip(self.layers[1:], matrices, self.with_ones, into[1:], strict=True):
-            torch.mm(w, h, out=out)
-            _activate(layer.activation, out)
+    def _outputs(self, points: int, n: int, like: Tensor) -> Tensor:
+        """Memory (N, C, n). Each point's starts on a cache line: the last bit of a product may depend on where it lies."""
+        if n not in self._out or len(self._out[n]) < points:
+            self._out[n] = like.new_empty(points, self.stack.layers[-1].outputs, -(-n // LINE) * LINE)
+        return self._out[n][:points, :, :n]
 
 
 def _activate(name: str | None, h: Tensor) -> None:

@@ -7,6 +7,7 @@ thread a core, each with one torch thread.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.geometry.affine import Layers
+from landscape.geometry.affine import Forward, Layers
 from landscape.geometry.subspace import Subspace
 from landscape.networks.net import Buffers
 from landscape.training.task import Task
@@ -39,7 +40,7 @@ class Evaluator:
         self.threads = 1 if self.device.type != "cpu" else threads or len(os.sched_getaffinity(0))
         vectors = torch.cat([subspace.origin[None], subspace.basis]).cpu().numpy()
         self._squares = np.array([[(a * b).sum() for a in vectors] for b in vectors])
-        self.layers, self.chunk = None, 1
+        self.layers, self.chunk, self._threads = None, 1, threading.local()
         if task.net.layers:
             self.layers = Layers(task.net.layers, subspace, self.dtype)
             self._tiles = {split: self.layers.tiles(task.splits[split][0]) for split in self.splits}
@@ -112,10 +113,13 @@ class Evaluator:
 
     def _dense(self, z: Tensor) -> Tensor:
         """Mean NLL and error of each split (2 S, n) for a chunk of points (n, K)."""
-        out = []
+        if not hasattr(self._threads, "forward"):
+            self._threads.forward = Forward(self.layers)
+        forward, out = self._threads.forward, []
         for split in self.splits:
-            outputs = self.layers.outputs(z, self._tiles[split])
-            out += self.task.likelihood.means(outputs, self.task.splits[split][1])
+            outputs, y = forward(z, self._tiles[split]), self.task.splits[split][1]
+            each = [self.task.likelihood.means(one[None], y) for one in outputs]
+            out += [torch.cat(values) for values in zip(*each, strict=True)]
         return torch.stack(out).cpu()
 
     def _modules(self, z: Tensor) -> Tensor:
