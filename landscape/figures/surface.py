@@ -15,7 +15,7 @@ from landscape.results import METRICS, Mark, Profile, Surface
 DISTANCE = "distance in weight space"
 DETAILED = 20_000  # cells up to which the hover tells more than the value: a figure stays below 1 MB
 LIFT = 0.015  # how far marks and curves float above the relief, in units of height
-EYE = {"x": 0.52, "y": -1.08, "z": 1.6}
+EYE = {"x": 0.32, "y": -0.78, "z": 1.72}  # high enough for the ridge in front not to hide the valley
 TALL = 0.55  # height of the relief over its longer side
 
 
