@@ -72,8 +72,8 @@ TASKS: dict[str, dict[str, Any]] = {
               "curve_epochs": 100, "curve_lr": 0.1},
     "spirals": {"network": "mlp", "widths": (32, 32), "epochs": 150, "batch_size": 50, "lr": 0.1,
                 "weight_decay": 5e-4, "curve_epochs": 150, "curve_lr": 0.1},
-    "regression": {"network": "mlp", "widths": (50, 50), "epochs": 200, "batch_size": 50, "lr": 0.02,
-                   "weight_decay": 1e-4, "curve_epochs": 200, "curve_lr": 0.02, "noise_variance": 0.05},
+    "regression": {"network": "mlp", "widths": (50, 50), "activation": "tanh", "epochs": 200, "batch_size": 50,
+                   "lr": 0.003, "weight_decay": 1e-3, "curve_epochs": 200, "curve_lr": 0.003, "noise_variance": 0.05},
 }
 OWN_DATA = {"network": "mlp", "widths": (100, 100), "epochs": 40, "batch_size": 128, "lr": 0.1, "weight_decay": 5e-4,
             "curve_epochs": 40, "curve_lr": 0.1}

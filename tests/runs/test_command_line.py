@@ -77,7 +77,7 @@ def test_a_terminal_gets_bars(tmp_path):
     (("export", "abcd"), 1, "There is no run 'abcd'"),
     (("delete", "abcd", "--yes"), 1, "There is no run 'abcd'"),
     (("dance",), 2, "dance"),
-    (("runs", "--home", "/proc/none"), 0, "0 runs"),
+    (("runs", "--home", "/proc/none"), 0, "takes 0 B"),
     (("run", "walk", "--home", "/proc/none"), 1, "cannot be made"),
     (("app", "--port", "0"), 2, "--port"),
 ])
