@@ -12,6 +12,7 @@ import json
 import math
 import os
 import socket
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -216,6 +217,17 @@ def data(as_json: Json = False) -> None:
         return
     for name, (title, text) in known.items():
         print(f"{name:<12} {title}: {text}")
+
+
+@app.command()
+def bench(
+    workloads: Annotated[list[str] | None, typer.Argument(help="grid, training, pipelines; all if none is named.")] = None,
+    as_json: Json = False,
+    rival: Annotated[Path | None, typer.Option(help="Environment that has loss-landscapes (make bench makes one).")] = None,
+) -> None:
+    """Measure speed, as ratios within one run."""
+    command = [sys.executable, "-m", "bench", *(workloads or []), *(["--json"] if as_json else [])]
+    raise typer.Exit(subprocess.run([*command, *(["--rival", str(rival)] if rival else [])], cwd=ROOT).returncode)
 
 
 @app.callback(invoke_without_command=True)

@@ -7,7 +7,6 @@ thread a core, each with one torch thread.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
@@ -40,9 +39,10 @@ class Evaluator:
         self.threads = 1 if self.device.type != "cpu" else threads or len(os.sched_getaffinity(0))
         vectors = torch.cat([subspace.origin[None], subspace.basis]).cpu().numpy()
         self._squares = np.array([[(a * b).sum() for a in vectors] for b in vectors])
-        self.layers, self.chunk, self._threads = None, 1, threading.local()
+        self.layers, self.chunk = None, 1
         if task.net.layers:
             self.layers = Layers(task.net.layers, subspace, self.dtype)
+            self._idle: list[Forward] = []  # memory that no thread is using
             self._tiles = {split: self.layers.tiles(task.splits[split][0]) for split in self.splits}
             numbers = task.net.size + max(len(task.splits[s][0]) for s in self.splits) * task.net.layers[-1].outputs
             self.chunk = max(1, min(CHUNK, CHUNK_BYTES // (x.element_size() * numbers)))
@@ -113,13 +113,14 @@ class Evaluator:
 
     def _dense(self, z: Tensor) -> Tensor:
         """Mean NLL and error of each split (2 S, n) for a chunk of points (n, K)."""
-        if not hasattr(self._threads, "forward"):
-            self._threads.forward = Forward(self.layers)
-        forward, out = self._threads.forward, []
+        try:
+            forward = self._idle.pop()
+        except IndexError:
+            forward = Forward(self.layers)
+        out = []
         for split in self.splits:
-            outputs, y = forward(z, self._tiles[split]), self.task.splits[split][1]
-            each = [self.task.likelihood.means(one[None], y) for one in outputs]
-            out += [torch.cat(values) for values in zip(*each, strict=True)]
+            out += self.task.likelihood.means(forward(z, self._tiles[split]), self.task.splits[split][1])
+        self._idle.append(forward)
         return torch.stack(out).cpu()
 
     def _modules(self, z: Tensor) -> Tensor:

@@ -1,0 +1,121 @@
+"""An exact grid: the evaluator against the obvious loop and against the package loss-landscapes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import vector_to_parameters
+
+from bench.measure import SIDE, Row, interleaved, seconds, sgemm_seconds
+from landscape.data import load
+from landscape.geometry.subspace import Subspace, plane
+from landscape.geometry.surface import Evaluator
+from landscape.networks import Net, build
+from landscape.networks.architectures import initial_weights
+from landscape.training import schedules, sgd
+from landscape.training.losses import Categorical
+from landscape.training.task import Task
+
+CELLS, WIDTHS, ROUNDS = 51, (128, 128), 5
+SPEEDUP, PEAK, ERROR = 2.5, 0.6, 2e-5  # the bars
+
+
+def trained() -> tuple[Task, torch.Tensor]:
+    """All 1,797 digits, and three networks 64-128-128-10 (3, P) trained on them."""
+    data = load("digits")
+    parts = (data.train, data.validation, data.test)
+    x = torch.tensor(np.concatenate([part.x for part in parts])).flatten(1)
+    y = torch.tensor(np.concatenate([part.y for part in parts]))
+    module = build("mlp", (x.shape[1],), data.outputs, WIDTHS)
+    task = Task(Net(module), {"train": (x, y)}, Categorical(), 5e-4)
+    starts = torch.stack([initial_weights(module, sgd.generator(seed, 0)) for seed in range(3)])
+    state = sgd.train(task, [0, 1, 2], starts, epochs=10, batch_size=64, lr=0.05, momentum=0.9, schedule=schedules.linear)
+    return task, state.parameters
+
+
+def points(sub: Subspace, w: torch.Tensor) -> np.ndarray:
+    """A grid (51 * 51, 2) around the three networks."""
+    z = sub.project(w).numpy()
+    low, high = z.min(0), z.max(0)
+    axes = [np.linspace(a - 0.2 * (b - a), b + 0.2 * (b - a), CELLS) for a, b in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def loop(task: Task, sub: Subspace, z: np.ndarray, dtype: torch.dtype = torch.float32) -> np.ndarray:
+    """The obvious way: set a module's parameters, one full batch without gradients, again for every point."""
+    x, y = task.splits["train"]
+    x = x.to(dtype)
+    module = build("mlp", tuple(x.shape[1:]), int(y.max()) + 1, WIDTHS).to(dtype)
+    origin, basis = sub.origin.to(dtype), sub.basis.to(dtype)
+    found = []
+    with torch.no_grad():
+        for a, b in z.tolist():
+            vector_to_parameters(origin + a * basis[0] + b * basis[1], module.parameters())
+            found.append(float(cross_entropy(module(x), y)))
+    return np.array(found)
+
+
+@contextmanager
+def package(environment: Path, task: Task, w: torch.Tensor) -> Iterator:
+    """A function that runs the package's own grid once, in a process of its environment: its seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        x, y = task.splits["train"]
+        problem = Path(folder) / "problem.npz"
+        np.savez(problem, x=x.numpy(), y=y.numpy(), w=w.numpy(), widths=np.array([x.shape[1], *WIDTHS, int(y.max()) + 1]))
+        script = Path(__file__).with_name("rival.py")
+        command = [str(environment.absolute() / "bin" / "python"), str(script), str(problem), str(CELLS)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+            def once() -> float:
+                process.stdin.write("again\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+                if not answer:
+                    raise RuntimeError(f"{script.name} ended with status {process.wait()}; its error is above.")
+                return json.loads(answer)["seconds"]
+
+            try:
+                yield once
+            finally:
+                process.stdin.close()
+
+
+def rows(environment: Path | None, rounds: int = ROUNDS) -> list[Row]:
+    """The exact grid's rows; without an ``environment`` that has the package, the one against it is left out."""
+    task, w = trained()
+    sub = plane(*w)
+    z = points(sub, w)
+    exact = loop(task, sub, z, torch.float64)
+    nll = Evaluator(task, sub, ("train",))(z)["train_nll"]
+    error = float(np.max(np.abs(nll - exact) / exact))
+    works = {
+        "ours": lambda: seconds(lambda: Evaluator(task, sub, ("train",))(z)),
+        "sgemm": sgemm_seconds,
+        "loop": lambda: seconds(lambda: loop(task, sub, z)),
+    }
+    if environment is None:
+        taken = interleaved(works, rounds)
+    else:
+        with package(environment, task, w) as rival:
+            rival()
+            taken = interleaved(works | {"loss-landscapes 3.0.6": rival}, rounds)
+    products = 2 * len(z) * len(task.splits["train"][0]) * sum(layer.inputs * layer.outputs for layer in task.net.layers)
+    fraction = float(np.median(products / taken["ours"] / (2 * SIDE**3 / taken["sgemm"])))
+    name = f"grid {CELLS}x{CELLS}, digits {task.net.size:,} weights"
+    made = []
+    for other in taken.keys() - {"ours", "sgemm"}:
+        ratio = float(np.median(taken[other] / taken["ours"]))
+        note = f"{np.median(taken['ours']):.2f} s and {np.median(taken[other]):.2f} s"
+        made.append(Row(name, "evaluator", other, ratio, error, fraction, SPEEDUP, ratio >= SPEEDUP, note))
+    made.sort(key=lambda row: row.against)
+    return [*made,
+            Row(name, "evaluator", "sgemm peak", fraction, None, fraction, PEAK, fraction >= PEAK),
+            Row(name, "evaluator", "float64 loop", None, error, None, ERROR, error <= ERROR, "error at most the bar")]

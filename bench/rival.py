@@ -1,0 +1,39 @@
+"""Runs in the environment of the package loss-landscapes: its grid of the mean loss, once for every line of stdin.
+
+    python rival.py PROBLEM.npz CELLS
+
+Only the time counts. The package evaluates on the first two directions scaled by one step, begins one step away from
+the first network and returns every other column shifted, so its grid is not the one asked for.
+"""
+
+import copy
+import json
+import sys
+import time
+
+import loss_landscapes
+import numpy as np
+import torch
+from loss_landscapes.metrics import Loss
+
+
+def main(path: str, cells: int) -> None:
+    with np.load(path) as file:
+        x, y, w, widths = (torch.from_numpy(file[name]) for name in ("x", "y", "w", "widths"))
+    layers = []
+    for inputs, outputs in zip(widths[:-1].tolist(), widths[1:].tolist(), strict=True):
+        layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
+    networks = []
+    for vector in w:
+        module = torch.nn.Sequential(*copy.deepcopy(layers[:-1]))
+        torch.nn.utils.vector_to_parameters(vector, module.parameters())
+        networks.append(module.requires_grad_(False))
+    metric = Loss(torch.nn.functional.cross_entropy, x, y)
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        loss_landscapes.planar_interpolation(*networks, metric, steps=cells, deepcopy_model=True)
+        print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
