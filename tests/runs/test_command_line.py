@@ -77,7 +77,6 @@ def test_a_terminal_gets_bars(tmp_path):
     (("export", "abcd"), 1, "There is no run 'abcd'"),
     (("delete", "abcd", "--yes"), 1, "There is no run 'abcd'"),
     (("dance",), 2, "dance"),
-    (("runs", "--home", "/proc/none"), 0, "takes 0 B"),
     (("run", "walk", "--home", "/proc/none"), 1, "cannot be made"),
     (("app", "--port", "0"), 2, "--port"),
 ])
@@ -90,6 +89,16 @@ def test_what_cannot_be_done_is_said_without_a_traceback(monkeypatch, capsys, tm
     assert (ended.value.code or 0) == status, err
     assert says in err
     assert out == ""
+
+
+def test_a_store_that_cannot_be_there_has_the_gallery_alone(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["landscape", "runs", "--home", "/proc/none"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capsys.readouterr()
+    assert not ended.value.code
+    assert "takes 0 B" in err
+    assert all(line.startswith("gallery-") for line in out.splitlines())
 
 
 def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(command, tmp_path, undisturbed):
