@@ -25,6 +25,7 @@ from landscape.training.losses import Categorical
 from landscape.training.task import Task
 
 CELLS, WIDTHS, ROUNDS = 51, (128, 128), 5
+PART = 3  # the obvious loop runs over every third point, and its time counts three times
 SPEEDUP, PEAK, ERROR = 2.5, 0.6, 2e-5  # the bars
 
 
@@ -99,7 +100,7 @@ def rows(environment: Path | None, rounds: int = ROUNDS) -> list[Row]:
     works = {
         "ours": lambda: seconds(lambda: Evaluator(task, sub, ("train",))(z)),
         "sgemm": sgemm_seconds,
-        "loop": lambda: seconds(lambda: loop(task, sub, z)),
+        "loop": lambda: seconds(lambda: loop(task, sub, z[::PART])) * len(z) / len(z[::PART]),
     }
     if environment is None:
         taken = interleaved(works, rounds)

@@ -2,8 +2,8 @@
 
     python rival.py PROBLEM.npz CELLS
 
-Only the time counts. The package evaluates on the first two directions scaled by one step, begins one step away from
-the first network and returns every other column shifted, so its grid is not the one asked for.
+Only the time counts: the package steps along the second direction before it evaluates, so the points of every other
+row lie one step further than those of the rows between, and the grid is not the one asked for.
 """
 
 import copy

@@ -4,9 +4,12 @@ import streamlit as st
 
 from landscape import catalog
 from landscape.errors import LandscapeError
+from landscape.figures import truth
+from landscape.figures.profile import at_most
 from landscape.runs import Library, Run
 from landscape.ui import plot, running
-from landscape.ui.reading import VALLEYS, badge, profiles, seconds_in_words, shared_scale, surface_json, surfaces, version
+from landscape.ui.cards import cards
+from landscape.ui.reading import VALLEYS, profiles, seconds_in_words, shared_scale, stamp, surface_json, surfaces
 
 ACTIVE = ("queued", "running")
 FIRST = ("mnist1d", "digits")  # the tasks whose picture is shown first, if there is one
@@ -20,26 +23,27 @@ def showcase(library: Library) -> Run | None:
 
 
 def hero(library: Library, run: Run) -> None:
-    words, picture = st.columns([2, 5], vertical_alignment="center", gap="large")
-    found = surfaces(library, run.key)
-    summary = library.result(run.key, "summary").values["train_nll"]
-    with words:
+    words, picture = st.columns([3, 7], vertical_alignment="center", gap="medium")
+    at = stamp(library, run)
+    found = surfaces(library, at)
+    nll = library.result(run.key, "summary").values["train_nll"]
+    with words.container(key="hero-words"):
         st.title("Weight space, made visible")
         st.markdown(
             "Every point of this surface is a neural network. Two were trained from different starts; on the straight line "
-            f"between them the training NLL climbs to **{summary['line_max']:.2f}**. Along the curve it stays below "
-            f"**{summary['bezier_max']:.2f}**: the optima lie in one valley."
+            f"between them the training NLL climbs to **{nll['line_max']:.2f}**. Along the curve it never exceeds "
+            f"**{at_most(nll['bezier_max'])}**: the optima lie in one valley."
         )
-        st.page_link(VALLEYS, label="Walk along this valley", query_params={"run": run.key}, icon=":material/hiking:")
+        if st.button("Walk along this valley", type="primary", icon=":material/hiking:", key="enter"):
+            st.switch_page(VALLEYS, query_params={"run": run.key})
         st.page_link(VALLEYS, label="Train your own", icon=":material/play_arrow:")
         st.caption(f"{run.title}. Garipov et al. 2018; slide 7 of A. G. Wilson's talk.")
     with picture:
-        name = "bezier" if "bezier" in found else next(iter(found))
-        scale = shared_scale({name: found[name]}, "train_loss", None, None, None)
-        figure = surface_json(
-            found[name], profiles(library, run.key), (run.key, version(library, run.key), name), "train_loss", True, scale
-        )
-        plot.plot(figure, "hero", height=600, group="hero", revision=run.key)
+        scale = shared_scale({"bezier": found["bezier"]}, "train_loss", None, None, None)
+        figure = surface_json(found["bezier"], profiles(library, at), (*at, "bezier"), "train_loss", True, scale)
+        plot.plot(figure, "hero", height=620, group="hero", revision=run.key)
+        said = truth.line(found["bezier"], "train_loss")
+        (st.caption if truth.anchor_ok(found["bezier"]) else st.error)(said)
 
 
 @st.fragment(run_every=1.0)
@@ -56,27 +60,18 @@ def now(library: Library) -> None:
         st.page_link(VALLEYS, label="Watch", query_params={"run": run.key}, icon=":material/visibility:")
 
 
-def cards(library: Library) -> None:
+def exhibits(library: Library) -> None:
+    """Every finished valley that fits, and the way to a new one."""
     st.subheader("Exhibits")
-    shown = library.runs("valleys", "done")[:6]
-    columns = st.columns(3)
-    for i, run in enumerate(shown):
-        summary = library.result(run.key, "summary")
-        with columns[i % 3].container(border=True, height="stretch"):
-            st.markdown(f"**{run.title}** {badge(run) if not run.read_only else ''}")
-            if summary is not None:
-                nll = summary.values["train_nll"]
-                st.caption(
-                    f"Train NLL between two optima: {nll['line_max']:.2f} on the segment, {nll['bezier_max']:.3f} on the "
-                    f"Bezier curve, {nll['chain_max']:.3f} on the chain."
-                )
-            st.page_link(VALLEYS, label="Open", query_params={"run": run.key}, icon=":material/conversion_path:")
-    with columns[len(shown) % 3].container(border=True, height="stretch"):
-        st.markdown("**New valley**")
-        st.caption(
-            f"{catalog.RECIPES['valleys'].about} {len(catalog.TASKS)} tasks, {len(catalog.NETWORKS)} networks, or your data."
-        )
-        st.page_link(VALLEYS, label="Start", icon=":material/play_arrow:")
+    cards(library, library.runs("valleys", "done")[:8], last=invitation)
+
+
+def invitation() -> None:
+    st.markdown("**New valley**")
+    st.caption(
+        f"{catalog.RECIPES['valleys'].about} {len(catalog.TASKS)} tasks, {len(catalog.NETWORKS)} networks, or your data."
+    )
+    st.page_link(VALLEYS, label="Start", icon=":material/play_arrow:")
 
 
 try:
@@ -88,6 +83,6 @@ try:
         st.title("Weight space, made visible")
         st.info("There is no finished run yet. Start one on the Valleys page; it takes less than a minute.")
     now(shelf)
-    cards(shelf)
+    exhibits(shelf)
 except LandscapeError as error:
     st.error(str(error))

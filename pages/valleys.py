@@ -5,8 +5,9 @@ import streamlit as st
 from landscape.errors import LandscapeError
 from landscape.runs import Library
 from landscape.ui import panels, running
+from landscape.ui.cards import cards
 from landscape.ui.form import form
-from landscape.ui.reading import VALLEYS, badge
+from landscape.ui.reading import badge
 
 ACTIVE = ("queued", "running")
 
@@ -19,11 +20,10 @@ def new_run(library: Library) -> None:
     settings = form("valleys")
     if st.button("Run", type="primary", icon=":material/play_arrow:", disabled=settings is None, key="run-button"):
         running.submit("valleys", settings)
-    done = library.runs("valleys")[:6]
-    if done:
+    known = library.runs("valleys")[:6]
+    if known:
         st.subheader("Or open one")
-        for column, run in zip(st.columns(3) * 2, done, strict=False):
-            column.page_link(VALLEYS, label=run.title, query_params={"run": run.key}, icon=":material/conversion_path:")
+        cards(library, known)
 
 
 def one_run(library: Library, key: str) -> None:
@@ -36,27 +36,27 @@ def one_run(library: Library, key: str) -> None:
         st.rerun()
     view = panels.controls()
     if run.status in ACTIVE:
-        watch(library, run.key, view)
+        watch(library, run.key, run.status, view)
         return
     if run.status != "done":
         running.ended_early(run)
-    panels.planes(library, run.key, view)
-    panels.walker(library, run.key, view)
+    panels.planes(library, run, view)
+    panels.walker(library, run, view)
     with st.expander("Training and settings", icon=":material/show_chart:", expanded=run.status != "done"):
-        running.live_curves(library, run.key)
+        running.live_curves(library, run)
         st.json(run.settings, expanded=False)
 
 
 @st.fragment(run_every=0.5)
-def watch(library: Library, key: str, view: panels.View) -> None:
-    """Polls a run that is being computed; the page is drawn anew when it ends."""
+def watch(library: Library, key: str, status: str, view: panels.View) -> None:
+    """Polls a run that is being computed; the page is drawn anew when its status changes."""
     run = library.run(key)
-    if run.status not in ACTIVE:
+    if run.status != status:
         st.rerun()
     running.progress(library, run)
-    panels.planes(library, key, view)
-    panels.walker(library, key, view)
-    running.live_curves(library, key)
+    panels.planes(library, run, view)
+    panels.walker(library, run, view)
+    running.live_curves(library, run)
 
 
 try:

@@ -26,11 +26,17 @@ def history(result: History, metrics: list[str]) -> go.Figure:
         for k, name in enumerate(result.names):
             _curve(figure, result.epochs, values[k], name, k, row)
         figure.update_yaxes(style.axis(TITLES.get(metric, metric), type="log" if log else "linear",
-                                       **({"dtick": "D2"} if log else {"rangemode": "tozero"})), row=row, col=1)
-    figure.update_xaxes(style.axis())
+                                       **(_log_ticks() if log else {"rangemode": "tozero"})), row=row, col=1)
+    figure.update_xaxes(style.axis(**({"dtick": 1} if len(result.epochs) <= 10 else {})))
     figure.update_xaxes(title={"text": "epoch"}, row=max(len(metrics), 1), col=1)
     figure.update_layout(meta={"walkers": []})
     return style.layout(figure, hovermode="x unified")
+
+
+def _log_ticks() -> dict:
+    """1, 2 and 5 in every decade, written in full."""
+    ticks = [digit * 10.0**power for power in range(-8, 5) for digit in (1, 2, 5)]
+    return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

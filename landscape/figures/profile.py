@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
+
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -69,10 +71,16 @@ def maxima_in_words(profiles: dict[str, Profile], metric: str) -> str:
         words.append(f"along the straight segment {METRICS[metric]} rises to {highest:.3g} (t = {t:.2f})")
     if curves:
         said = [{"bezier": "the Bezier curve", "chain": "the chain"}[k] for k in curves]
-        words.append(f"{said[0]} never exceeds {top[curves[0]][0]:.2g}"
-                     + "".join(f", {name} {top[k][0]:.2g}" for name, k in zip(said[1:], curves[1:], strict=True)))
+        words.append(f"{said[0]} never exceeds {at_most(top[curves[0]][0])}"
+                     + "".join(f", {name} {at_most(top[k][0])}" for name, k in zip(said[1:], curves[1:], strict=True)))
     sentence = "; ".join(words)
     return sentence[:1].upper() + sentence[1:] + _compared(top, curves) + "." if sentence else ""
+
+
+def at_most(value: float, digits: int = 2) -> str:
+    """``value`` rounded up to so many significant digits: a bound that holds as it is printed."""
+    with decimal.localcontext(prec=digits, rounding=decimal.ROUND_CEILING):
+        return f"{float(+decimal.Decimal(f'{value:.12g}')):g}"
 
 
 def _compared(top: dict[str, tuple[float, float]], curves: list[str]) -> str:

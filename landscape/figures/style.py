@@ -8,6 +8,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 GRID = "rgba(128,134,148,0.28)"
+SCENE = "#8b929d"  # lines of a 3-D scene: there the browser draws transparency too light
 AXIS = "rgba(128,134,148,0.75)"
 INK = "#14171f"
 PAPER = "#ffffff"
@@ -21,6 +22,7 @@ KINDS = {  # how each path is named and drawn, in every figure
     "bezier": {"title": "Bezier curve", "color": "#e8590c", "dash": "solid"},
     "chain": {"title": "polygonal chain", "color": "#cc5fa8", "dash": "solid"},
 }
+LABEL = {"size": 14, "color": PAPER, "weight": 600, "shadow": "0 0 3px #14171f, 0 0 5px #14171f"}  # on the ramp
 WALKER = {"color": "#ff3b30", "line": {"width": 2, "color": PAPER}}
 NETWORKS = ("#e8590c", "#3b8fd4", "#2f9e6b", "#cc5fa8", "#c79a00", "#7a6fd0", "#5fb3c9", "#a5673f")  # one per network
 

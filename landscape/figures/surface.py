@@ -15,8 +15,8 @@ from landscape.results import METRICS, Mark, Profile, Surface
 DISTANCE = "distance in weight space"
 DETAILED = 20_000  # cells up to which the hover tells more than the value: a figure stays below 1 MB
 LIFT = 0.015  # how far marks and curves float above the relief, in units of height
-EYE = {"x": 0.32, "y": -0.78, "z": 1.72}  # high enough for the ridge in front not to hide the valley
-TALL = 0.55  # height of the relief over its longer side
+EYE = {"x": -0.24, "y": -0.8, "z": 1.3}  # high enough for the ridge in front not to hide the valley
+TALL = 0.42  # height of the relief over its longer side
 
 
 def contour(surface: Surface, metric: str, scale: Scale, name: str = "optima",
@@ -75,10 +75,7 @@ def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima",
                                  line=line | {"dash": style.KINDS[kind]["dash"] if i else "solid"}, hoverinfo="skip",
                                  showlegend=False)
     own = [np.fmax(scale.height(m.values[metric]), above(np.array([[m.x, m.y]]))[0]) for m in surface.marks]
-    figure.add_trace(_marks(surface.marks, np.array(own) + 4 * LIFT).update(mode="markers"))
-    figure.add_scatter3d(x=[m.x for m in surface.marks], y=[m.y for m in surface.marks], mode="text",
-                         z=_rounded(np.array(own) + 9 * LIFT), text=[short(m) for m in surface.marks],
-                         textfont={"size": 14, "weight": 600}, hoverinfo="skip", showlegend=False, name="labels")
+    figure.add_trace(_marks(surface.marks, np.array(own) + 4 * LIFT))
     figure.add_trace(_bar(scale, metric, go.Scatter3d))
     walks = _walks(name, profiles)
     for kind, path in walks.items():
@@ -86,7 +83,8 @@ def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima",
         ground = above(np.stack([path["x"], path["y"]], axis=1))
         path["z"] = _rounded((ground if values is None else np.fmax(ground, scale.height(values))) + 2.5 * LIFT)
     _walker(figure, walks, go.Scatter3d)
-    return style.layout(figure, showlegend=False, scene=_scene(surface, scale, height))
+    scene = _scene(surface, scale, height) | {"annotations": _labels(surface.marks, np.array(own) + 4 * LIFT)}
+    return style.layout(figure, showlegend=False, scene=scene)
 
 
 def _known(surface: Surface, metric: str) -> None:
@@ -148,16 +146,20 @@ def _marks(marks: Sequence[Mark], z: np.ndarray | None = None):
     """Circles for networks, diamonds for bends; the hover tells the values found by evaluating them directly."""
     lines = [f"<b>{m.name}</b>" + (f"<br>{m.residual:.3g} outside the plane" if m.residual else "") + "".join(
         f"<br>{title} {m.values[key]:.4g}" for key, title in METRICS.items() if key in m.values) for m in marks]
-    given = {"x": [m.x for m in marks], "y": [m.y for m in marks], "mode": "markers+text", "text": [short(m) for m in marks],
+    given = {"x": [m.x for m in marks], "y": [m.y for m in marks], "text": [short(m) for m in marks],
              "hovertext": lines, "hovertemplate": "%{hovertext}<extra></extra>", "showlegend": False, "name": "marks"}
     symbols = ["diamond" if m.kind == "bend" else "circle" for m in marks]
     look = {"color": style.PAPER, "symbol": symbols, "line": {"width": 2, "color": style.INK}}
     if z is None:
-        return go.Scatter(**given, marker=look | {"size": 11}, textposition="top center",
-                          textfont={"size": 14, "color": style.PAPER, "weight": 600,
-                                    "shadow": "0 0 3px #14171f, 0 0 5px #14171f"})
-    return go.Scatter3d(**given, z=_rounded(z), textposition="top center", textfont={"size": 14, "weight": 600},
-                        marker=look | {"size": 6})
+        return go.Scatter(**given, mode="markers+text", marker=look | {"size": 11}, textposition="top center",
+                          textfont=style.LABEL)
+    return go.Scatter3d(**given, mode="markers", z=_rounded(z), marker=look | {"size": 6})
+
+
+def _labels(marks: Sequence[Mark], z: np.ndarray) -> list[dict]:
+    """Names above the marks of a relief. Annotations, as text in the scene would be cut by the slopes around it."""
+    return [{"x": m.x, "y": m.y, "z": at, "text": short(m), "showarrow": False, "yshift": 17, "font": style.LABEL}
+            for m, at in zip(marks, _rounded(z), strict=True) if at is not None]
 
 
 def _bar(scale: Scale, metric: str, kind):
@@ -201,8 +203,8 @@ def _scene(surface: Surface, scale: Scale, height: np.ndarray) -> dict:
     ticks = [0, *range(3, scale.n + 1, 2)]  # every second level: all of them are in the colour bar
     known = height[np.isfinite(height)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-    shown = {"backgroundcolor": "rgba(0,0,0,0)", "showbackground": False, "gridcolor": style.GRID, "zeroline": False,
-             "showspikes": False, "linecolor": style.AXIS, "tickcolor": style.AXIS, "tickfont": {"size": 10}}
+    shown = {"backgroundcolor": "rgba(0,0,0,0)", "showbackground": False, "gridcolor": style.SCENE, "zeroline": False,
+             "showspikes": False, "linecolor": style.SCENE, "tickcolor": style.SCENE, "tickfont": {"size": 10}}
     return {"xaxis": shown | {"title": {"text": DISTANCE}}, "yaxis": shown | {"title": {"text": DISTANCE}},
             "zaxis": shown | {"title": {"text": ""}, "tickvals": _rounded(scale.height(scale.levels[ticks])),
                               "ticktext": [scale.labels[i] for i in ticks],

@@ -18,10 +18,11 @@ def anchor_ok(surface: Surface) -> bool:
 def sentences(surface: Surface, metric: str | None = None) -> list[tuple[str, bool]]:
     """(text, ok) pairs; with a metric, those numbers that depend on it are its own."""
     info = surface.info
-    said = [_anchor(surface), *_data(info, metric), (f"BatchNorm statistics: {info.get('batchnorm', 'not stated')}",
-                                                     "batchnorm" in info)]
+    normalisation = info.get("batchnorm", "not stated")
+    said = [_anchor(surface), *_data(info, metric),
+            ("no BatchNorm" if normalisation == "none" else f"BatchNorm statistics {normalisation}", "batchnorm" in info)]
     if info.get("angle") is not None:
-        said.append((f"angle between the raw directions {info['angle']:.1f} degrees", info["angle"] > 1))
+        said.append((f"raw directions at {info['angle']:.1f}°", info["angle"] > 1))
     said.append((_cells(surface, metric), True))
     bad = int(info.get("not_finite") or 0)
     if bad:
@@ -35,7 +36,7 @@ def sentences(surface: Surface, metric: str | None = None) -> list[tuple[str, bo
 
 def line(surface: Surface, metric: str) -> str:
     """All of it in one line of plain text."""
-    text = "; ".join(said for said, _ in sentences(surface, metric))
+    text = " · ".join(said for said, _ in sentences(surface, metric))
     return text[:1].upper() + text[1:] + "."
 
 
@@ -45,7 +46,7 @@ def _anchor(surface: Surface) -> tuple[str, bool]:
         return "anchor error not measured", False
     worst = max(found, key=lambda m: found[m] if math.isfinite(found[m]) else math.inf)
     if anchor_ok(surface):
-        return f"marked networks evaluated directly agree with the surface to {found[worst]:.1g} (anchor error)", True
+        return f"anchor error {found[worst]:.1g} (surface against its marked networks evaluated directly)", True
     return (f"WARNING: the surface differs from its own marked networks by {found[worst]:.2g} in "
             f"{METRICS.get(worst, worst)} (anchor error; limit {ANCHOR_LIMIT:g})"), False
 
@@ -64,13 +65,13 @@ def _cells(surface: Surface, metric: str | None) -> str:
     done = int(info.get("evaluations", surface.evaluated.sum()))
     cells = int(info.get("cells", surface.evaluated.size))
     if done >= cells:
-        return f"every one of {cells:,} cells was evaluated"
-    text, found = f"evaluated {done:,} of {cells:,} cells", info.get("interpolation") or {}
+        return f"all {cells:,} cells evaluated"
+    text, found = f"{done:,} of {cells:,} cells evaluated", info.get("interpolation") or {}
     errors = [v for m, v in found.items() if m != "held_out" and metric in (None, m)]
     if not errors or not found.get("held_out"):
-        return f"{text}; the others are interpolated, their error not measured yet"
-    return (f"{text}; interpolation error (99th percentile of the colour range, measured on {found['held_out']:,} "
-            f"held-out cells) {_percent(max(errors))}")
+        return f"{text}, the others interpolated, their error not measured yet"
+    return (f"{text}, the others interpolated to {_percent(max(errors))} of the colour range (99th percentile on "
+            f"{found['held_out']:,} held-out cells)")
 
 
 def _percent(share: float) -> str:

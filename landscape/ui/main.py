@@ -13,6 +13,5 @@ page = st.navigation([
     st.Page(PAGES / "valleys.py", title="Valleys", icon=":material/conversion_path:", url_path="valleys"),
     st.Page(PAGES / "runs.py", title="Runs", icon=":material/inventory_2:", url_path="runs"),
 ], position="top")
-st.html("<style>[data-testid=stMainBlockContainer]{padding-top:4.2rem;padding-bottom:3rem}"
-        "[data-testid=stMainBlockContainer] h1{font-size:2.2rem;letter-spacing:-.02em}</style>")
+st.html(ROOT / "landscape/ui/app.css")
 page.run()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
 import streamlit as st
 
-from landscape.figures import truth
-from landscape.figures.levels import PRESETS
+from landscape.figures import style, truth
+from landscape.figures.levels import PRESETS, Scale
 from landscape.figures.profile import maxima_in_words
 from landscape.results import METRICS
-from landscape.runs import Library
+from landscape.runs import Library, Run
 from landscape.ui import plot
-from landscape.ui.reading import PATHS, PLANES, profile_json, profiles, shared_scale, surface_json, surfaces, version
+from landscape.ui.reading import PATHS, PLANES, profile_json, profiles, shared_scale, stamp, surface_json, surfaces
 
 TITLES = {"optima": "Three independent optima", "bezier": "Bezier curve", "chain": "Polygonal chain"}
 SHOWN = ("train_loss", "train_error", "test_nll", "test_error", "train_nll")
@@ -62,34 +63,48 @@ def controls() -> View:
     return View(metric, view == "3D", cap if chosen else None, None if own else PRESETS[preset], growth if own else None)
 
 
-def planes(library: Library, key: str, view: View) -> None:
+def planes(library: Library, run: Run, view: View) -> None:
     """Three linked panels, those that have something to show; a line under each says how true it is."""
-    found = surfaces(library, key)
+    at = stamp(library, run)
+    found = surfaces(library, at)
     if not found:
         return
-    walked, stamp = profiles(library, key), version(library, key)
+    walked = profiles(library, at)
     scale = shared_scale(found, view.metric, view.cap, view.offset, view.growth)
+    legend(scale, view.metric)
     for column, name in zip(st.columns(len(PLANES), gap="medium"), PLANES, strict=True):
         if name not in found:
             continue
         with column:
             st.markdown(f"**{TITLES[name]}**")
-            figure = surface_json(found[name], walked, (key, stamp, name), view.metric, view.relief, scale)
+            figure = surface_json(found[name], walked, (*at, name), view.metric, view.relief, scale)
             plot.plot(
                 figure,
                 f"plane-{name}-{'3d' if view.relief else '2d'}",
-                height=380 if view.relief else 340,
-                group=f"run-{key}",
+                height=380,
+                group=f"run-{run.key}",
+                link_ranges=True,
+                bar=False,
                 name=name,
-                revision=f"{key}-{name}",
+                revision=f"{run.key}-{name}",
             )
             said = truth.line(found[name], view.metric)
             (st.caption if truth.anchor_ok(found[name]) else st.error)(said)
 
 
-def walker(library: Library, key: str, view: View) -> None:
+def legend(scale: Scale, metric: str) -> None:
+    """The levels and their colours, once for all panels: each number stands at the lower edge of its band."""
+    drawn = "".join(f'<li><i style="background:{style.ramp(i / (scale.n - 1))}"></i>{escape(scale.labels[i])}</li>'
+                    for i in range(scale.n))
+    above = f'style="background:{style.BEYOND}"' if scale.clipped else ""
+    drawn += f'<li{"" if above else " class=end"}><i {above}></i>{escape(scale.labels[-1])}</li>'
+    st.html(f'<div class="landscape-levels"><b>{METRICS[metric]}</b><ol>{drawn}</ol></div>')
+
+
+def walker(library: Library, run: Run, view: View) -> None:
     """The slider t and the profile along segment, Bezier and chain, with the maxima in words."""
-    walked = profiles(library, key)
+    at = stamp(library, run)
+    walked = profiles(library, at)
     if not walked:
         return
     split = view.metric.split("_")[0]
@@ -98,10 +113,10 @@ def walker(library: Library, key: str, view: View) -> None:
     st.markdown("**Walk from one optimum to the other**")
     plot.walk(
         "walk",
-        f"run-{key}",
+        f"run-{run.key}",
         [float(t) for t in walked["segment"].t],
         {name: p.values[view.metric].tolist() for name, p in walked.items()},
         PATHS,
     )
-    plot.plot(profile_json(walked, (key, version(library, key)), loss, error), "profile", height=440, group=f"run-{key}")
+    plot.plot(profile_json(walked, at, loss, error), "profile", height=440, group=f"run-{run.key}")
     st.markdown(maxima_in_words(walked, loss) + " " + maxima_in_words(walked, error))

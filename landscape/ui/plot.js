@@ -1,5 +1,6 @@
 // One plot, redrawn in place. Plots of a group share their camera, their ranges and the walker on their curves.
 const state = (window.__landscape ||= { groups: {}, walk: {}, cameras: {} });
+state.ranges ||= {};
 
 function library(address) {
   return (state.library ||= new Promise((ok, fail) => {
@@ -12,30 +13,49 @@ function library(address) {
   }));
 }
 
+// The colour a share of the way from one to another: a 3-D scene draws transparent lines too light.
+function between(first, second, share) {
+  const paint = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const read = (color) => { paint.fillStyle = color; paint.fillRect(0, 0, 1, 1); return paint.getImageData(0, 0, 1, 1).data; };
+  const [a, b] = [read(first), read(second)];
+  return `rgb(${[0, 1, 2].map((i) => Math.round(a[i] + (b[i] - a[i]) * share)).join(",")})`;
+}
+
 function themed(layout, element) {
   const css = getComputedStyle(element);
   const text = css.getPropertyValue("--st-text-color").trim() || css.color;
   const font = css.getPropertyValue("--st-font").trim() || css.fontFamily;
-  const soft = "rgba(128,140,148,0.28)";
+  const background = css.getPropertyValue("--st-secondary-background-color").trim();
+  const soft = "rgba(128,140,148,0.28)", line = between(text, css.getPropertyValue("--st-background-color").trim(), 0.78);
   layout.paper_bgcolor = layout.plot_bgcolor = "rgba(0,0,0,0)";
   layout.font = { ...(layout.font || {}), color: text, family: font };
   layout.autosize = true;
-  const background = css.getPropertyValue("--st-secondary-background-color").trim();
   layout.hoverlabel = { ...(layout.hoverlabel || {}), bgcolor: background, bordercolor: soft, font: { color: text, family: font } };
+  layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: between(text, css.getPropertyValue("--st-background-color").trim(), 0.55), activecolor: text };
   for (const [name, part] of Object.entries(layout)) {
     if (/^[xy]axis/.test(name)) Object.assign(part, { gridcolor: part.gridcolor || soft, zerolinecolor: soft, linecolor: soft });
     if (/^scene/.test(name)) for (const axis of ["xaxis", "yaxis", "zaxis"])
-      part[axis] = { ...(part[axis] || {}), gridcolor: soft, zerolinecolor: soft, linecolor: soft, backgroundcolor: "rgba(0,0,0,0)", showbackground: false };
+      part[axis] = { ...(part[axis] || {}), gridcolor: line, zerolinecolor: line, linecolor: line, tickcolor: line, backgroundcolor: "rgba(0,0,0,0)", showbackground: false };
   }
   return layout;
+}
+
+function withoutBar(figure) {
+  for (const trace of figure.data) if (trace.marker?.showscale) trace.marker.showscale = false;
 }
 
 // In a narrow panel a surface needs the room: its height ticks carry the values, so the colour bar and titles go.
 function compact(figure) {
   figure.layout.margin = { l: 0, r: 0, t: 0, b: 0 };
-  for (const trace of figure.data) if (trace.marker?.showscale) trace.marker.showscale = false;
+  withoutBar(figure);
   for (const [name, part] of Object.entries(figure.layout))
     if (/^scene/.test(name)) for (const axis of ["xaxis", "yaxis"]) part[axis].title = { text: "" };
+}
+
+// The camera comes nearer where a wide plot has room at its sides, and backs off where a narrow one would cut them.
+function fit(eye, aspect) {
+  const share = Math.min(1.5, Math.max(0.86, 0.98 / aspect));
+  for (const axis of ["x", "y", "z"]) eye[axis] *= share;
 }
 
 function isThreeD(layout) { return Object.keys(layout).some((name) => /^scene/.test(name)); }
@@ -72,13 +92,23 @@ function linked(element, group, Plotly) {
       : Object.fromEntries(Object.entries(event).filter(([k]) => /^[xy]axis\.(range|autorange)/.test(k)));
     if (!camera && !element.__linkRanges) return;
     if (!Object.keys(change).length) return;
+    if (!camera) state.ranges[group] = ["xaxis", "yaxis"].map((name) => [...element._fullLayout[name].range]);
     for (const other of set) {
       if (!other.isConnected) { set.delete(other); continue; }
-      if (other === element || other.__kind !== kind) continue;
+      if (other === element || other.__kind !== kind || (kind === "2d" && !other.__linkRanges)) continue;
       other.__muted = true;
       Promise.resolve(Plotly.relayout(other, change)).finally(() => { other.__muted = false; });
     }
   };
+  element.on("plotly_doubleclick", () => {
+    if (!element.__linkRanges) return;
+    delete state.ranges[group];
+    for (const each of set) if (each.isConnected && each.__linkRanges && each.__kind === "2d") {
+      each.__muted = true;
+      const [x, y] = each.__home;
+      Promise.resolve(Plotly.relayout(each, { "xaxis.range": [...x], "yaxis.range": [...y] })).finally(() => { each.__muted = false; });
+    }
+  });
   element.on("plotly_relayout", send);
   element.on("plotly_relayouting", send);
 }
@@ -88,6 +118,7 @@ async function draw(element, data, setTriggerValue) {
   const figure = JSON.parse(data.figure);
   const layout = figure.layout || {};
   if (isThreeD(layout) && element.clientWidth < 560) compact(figure);
+  if (!data.bar) withoutBar(figure);
   themed(layout, element);
   layout.uirevision = data.revision;
   element.__walkers = layout.meta?.walkers || [];
@@ -98,6 +129,11 @@ async function draw(element, data, setTriggerValue) {
   // A redraw keeps the view as it is, also in the middle of a drag; a new plot takes the view of its group.
   const kept = element._fullLayout?.scene?._scene?.getCamera() || state.cameras[data.group];
   if (kept && layout.scene) layout.scene.camera = kept;
+  else if (layout.scene?.camera) fit(layout.scene.camera.eye, element.clientWidth / data.height);
+  if (data.link_ranges && element.__kind === "2d") {
+    element.__home = [layout.xaxis.range, layout.yaxis.range];
+    [layout.xaxis.range, layout.yaxis.range] = state.ranges[data.group] || element.__home;
+  }
   const config = { responsive: true, displaylogo: false, showSendToCloud: false, scrollZoom: false,
     modeBarButtonsToRemove: ["sendDataToCloud", "lasso2d", "select2d", "resetCameraLastSave3d"], ...(data.config || {}) };
   await Plotly.react(element, figure.data, layout, config);
@@ -111,6 +147,8 @@ async function draw(element, data, setTriggerValue) {
     window.addEventListener("landscape:walk", element.__onWalk = (event) => {
       if (event.detail.group === element.__group) walk(element, Plotly);
     });
+    // The outline's colour follows the theme, so that a change of theme is an event.
+    element.addEventListener("transitionend", (event) => event.propertyName === "outline-color" && element.__redraw());
     new ResizeObserver(() => element.isConnected && element._fullLayout && Plotly.Plots.resize(element)).observe(element);
   }
   walk(element, Plotly);
@@ -120,15 +158,16 @@ export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const element = parentElement.querySelector(".landscape-plot");
   element.style.height = `${data.height}px`;
-  const css = getComputedStyle(element);
-  const signature = data.digest + css.getPropertyValue("--st-text-color");
-  if (element.__signature !== signature) {
+  element.__redraw = () => {
+    const signature = data.digest + getComputedStyle(element).getPropertyValue("--st-text-color");
+    if (element.__signature === signature) return;
     element.__signature = signature;
     element.__queue = (element.__queue || Promise.resolve()).then(() => draw(element, data, setTriggerValue)).catch((error) => {
       element.__signature = null;
       if (!element._fullLayout) element.textContent = String(error.message || error);
     });
-  }
+  };
+  element.__redraw();
   return () => {
     if (element.__onWalk) window.removeEventListener("landscape:walk", element.__onWalk);
     if (state.groups[element.__group]) state.groups[element.__group].delete(element);

@@ -14,7 +14,8 @@ HERE = Path(__file__).parent
 
 _plot = st.components.v2.component(
     "landscape_plot",
-    html="<div class='landscape-plot' style='width:100%'></div>",
+    html="<div class='landscape-plot'></div>",
+    css=".landscape-plot{width:100%;outline:0 none var(--st-text-color);transition:outline-color 1ms}",
     js=(HERE / "plot.js").read_text(),
     isolate_styles=False,
 )
@@ -42,13 +43,23 @@ def figure_json(figure: go.Figure) -> str:
 
 
 def plot(
-    figure: str, key: str, *, height: int = 480, group: str = "", link_ranges: bool = False, name: str = "", revision="keep"
+    figure: str,
+    key: str,
+    *,
+    height: int = 480,
+    group: str = "",
+    link_ranges: bool = False,
+    bar: bool = True,
+    name: str = "",
+    revision="keep",
 ):
-    """Draw a figure (JSON text). Plots of a ``group`` share camera and walker, and their ranges if ``link_ranges``.
+    """Draw a figure (JSON text), with its colour bar if ``bar``.
+
+    Plots of a ``group`` share camera and walker, and their ranges if ``link_ranges``.
 
     ``result.clicked`` is ``{"x", "y", "z", "trace", "plot"}`` right after a click, else None.
     """
-    digest = hashlib.sha1(f"{figure}{height}{revision}{group}".encode(), usedforsecurity=False).hexdigest()
+    digest = hashlib.sha1(f"{figure}{height}{revision}{group}{bar}".encode(), usedforsecurity=False).hexdigest()
     return _plot(
         key=key,
         height=height,
@@ -60,6 +71,7 @@ def plot(
             "height": height,
             "group": group,
             "link_ranges": link_ranges,
+            "bar": bar,
             "name": name,
             "revision": revision,
         },

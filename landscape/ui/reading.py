@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 
 import numpy as np
@@ -9,8 +10,9 @@ import streamlit as st
 
 from landscape import ROOT
 from landscape.figures import history, profile, surface
+from landscape.figures import thumbnail as thumbnails
 from landscape.figures.levels import Scale, common_scale
-from landscape.results import Surface
+from landscape.results import Profile, Surface
 from landscape.runs import Library, Run
 from landscape.ui.plot import figure_json
 
@@ -21,24 +23,29 @@ STATUS = {"queued": ("waiting", "gray"), "running": ("running", "blue"), "done":
           "cancelled": ("stopped", "orange"), "failed": ("failed", "red")}
 
 
-def version(library: Library, key: str) -> int:
-    """Grows with every save of the run or of a run it is made from."""
-    return sum(library.version(one) for one in library.lineage(key))
+def stamp(library: Library, run: Run) -> tuple:
+    """Changes with every save of the run or of a run it is made from, and when it was deleted and computed anew."""
+    return str(library.home), run.key, run.created, sum(library.version(one) for one in library.lineage(run.key))
 
 
-def surfaces(library: Library, key: str) -> dict[str, Surface]:
-    found = {name: library.result(key, f"surface:{name}") for name in PLANES}
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _results(_library: Library, stamp: tuple, kind: str, names: tuple[str, ...]) -> dict:
+    found = {name: _library.result(stamp[1], f"{kind}:{name}") for name in names}
     return {name: one for name, one in found.items() if one is not None}
 
 
-def profiles(library: Library, key: str) -> dict:
-    found = {name: library.result(key, f"profile:{name}") for name in PATHS}
-    return {name: one for name, one in found.items() if one is not None}
+def surfaces(library: Library, stamp: tuple) -> dict[str, Surface]:
+    """The planes there are so far, read again only when something was saved."""
+    return _results(library, stamp, "surface", PLANES)
+
+
+def profiles(library: Library, stamp: tuple) -> dict[str, Profile]:
+    return _results(library, stamp, "profile", tuple(PATHS))
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def surface_json(_surface: Surface, _profiles: dict, identity: tuple, metric: str, relief: bool, scale: Scale) -> str:
-    """The figure of one plane as JSON; ``identity`` (run, version, plane) stands for the arrays."""
+    """The figure of one plane as JSON; ``identity`` (the stamp, then the plane's name) stands for the arrays."""
     draw = surface.relief if relief else surface.contour
     return figure_json(draw(_surface, metric, scale, name=identity[-1], profiles=tuple(_profiles.values())))
 
@@ -51,6 +58,14 @@ def profile_json(_profiles: dict, identity: tuple, loss: str, error: str) -> str
 @st.cache_data(max_entries=64, show_spinner=False)
 def history_json(_history, identity: tuple, metrics: tuple[str, ...]) -> str:
     return figure_json(history.history(_history, [m for m in metrics if m in _history.values]))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def thumbnail(_surface: Surface, identity: tuple) -> str:
+    """A small picture of the train loss as the address of an image that is in the address itself."""
+    scale = shared_scale({"one": _surface}, "train_loss", None, None, None)
+    svg = thumbnails.thumbnail(_surface, "train_loss", scale)
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def shared_scale(found: dict[str, Surface], metric: str, cap: float | None, a: float | None, growth: float | None) -> Scale:

@@ -7,7 +7,7 @@ import streamlit as st
 from landscape.errors import LandscapeError
 from landscape.runs import Jobs, Library, Run
 from landscape.ui import plot
-from landscape.ui.reading import history_json, seconds_in_words, version
+from landscape.ui.reading import history_json, seconds_in_words, stamp
 
 STAGES = {
     "training": "Training the networks",
@@ -50,16 +50,16 @@ def progress(library: Library, run: Run) -> None:
             st.rerun()
 
 
-def live_curves(library: Library, key: str) -> None:
+def live_curves(library: Library, run: Run) -> None:
     """What training and curves have logged so far."""
     shown = {"history:training": "Networks", "history:curves": "Curves"}
-    found = {title: library.inherited(key, name) for name, title in shown.items()}
+    found = {title: library.inherited(run.key, name) for name, title in shown.items()}
     found = {title: h for title, h in found.items() if h is not None}
     for column, (title, log) in zip(st.columns(max(1, len(found))), found.items(), strict=False):
         with column:
             st.caption(title)
-            figure = history_json(log, (key, version(library, key), title), ("train_loss", "validation_error"))
-            plot.plot(figure, f"history-{title}", height=360, revision=f"{key}-{title}")
+            figure = history_json(log, (*stamp(library, run), title), ("train_loss", "validation_error"))
+            plot.plot(figure, f"history-{title}", height=360, revision=f"{run.key}-{title}")
 
 
 def ended_early(run: Run) -> None:

@@ -24,6 +24,12 @@ def test_words_do_not_praise_a_curve_that_is_no_lower():
     assert "No finite train NLL along: Bezier curve" in profile.maxima_in_words(same, "train_nll")
 
 
+@pytest.mark.parametrize(("value", "said"), [(0.2501, "0.26"), (0.25, "0.25"), (0.1784, "0.18"), (99.2, "100"),
+                                            (0.0, "0"), (np.float32(0.25), "0.25")])
+def test_a_bound_is_rounded_up(value, said):
+    assert profile.at_most(value) == said
+
+
 def test_profile_lines(profiles):
     figure = profile.profile(profiles, "train_nll")
     lines = {t.name: t for t in figure.data if t.mode == "lines"}
@@ -52,6 +58,8 @@ def test_twin_shares_t_and_has_two_walkers(profiles):
 def test_history_marks_who_diverged(training):
     figure = history.history(training, ["train_loss", "train_error"])
     assert figure.layout.yaxis.type == "log"
+    ticks = dict(zip(figure.layout.yaxis.tickvals, figure.layout.yaxis.ticktext, strict=True))
+    assert ticks[0.5] == "0.5", "written in full, not its first digit alone"
     assert figure.layout.yaxis2.type == "linear"
     crosses = [t for t in figure.data if t.name == "seed 2 diverged"]
     assert len(crosses) == 2
@@ -65,8 +73,8 @@ def test_truth_of_a_good_picture(surface):
     text = truth.line(surface, "train_loss")
     assert truth.anchor_ok(surface)
     assert all(ok for _, ok in truth.sentences(surface))
-    for part in ("all 4,000 train examples", "BatchNorm statistics: none", "48.2 degrees", "evaluated 99 of 775 cells",
-                 "99th percentile of the colour range, measured on 128 held-out cells) 0.02%"):
+    for part in ("all 4,000 train examples", "no BatchNorm", "48.2°", "99 of 775 cells evaluated",
+                 "interpolated to 0.02% of the colour range (99th percentile on 128 held-out cells)"):
         assert part in text
     assert "test" not in text
     assert "test data is for looking only" in truth.line(surface, "test_error")

@@ -123,6 +123,15 @@ def test_marks_tell_their_own_values(draw, surface, scale):
     assert "train loss 0.1" in marks.hovertext[0]
 
 
+def test_names_in_a_relief_stand_above_their_marks_and_are_never_cut(surface, scale):
+    figure = S.relief(surface, "train_loss", scale)
+    marks = next(t for t in figure.data if t.name == "marks")
+    notes = figure.layout.scene.annotations
+    assert [n.text for n in notes] == ["w1", "w2", "bend"]
+    assert [(n.x, n.y, n.z) for n in notes] == list(zip(marks.x, marks.y, marks.z, strict=True))
+    assert all(n.yshift > 0 for n in notes)
+
+
 @DRAW
 def test_an_unfinished_or_empty_picture_is_drawn(draw, scale):
     found = make_surface()

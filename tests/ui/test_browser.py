@@ -84,6 +84,44 @@ def test_cameras_move_together_and_the_walker_walks(server, finished, tab):
     until(lambda: (lambda pair: abs(pair[0] - pair[1]) < 1e-6)(tab.evaluate(moved)), 20)
 
 
+PLOTS = "[...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout)"
+
+
+def test_maps_are_zoomed_together_and_each_finds_back(server, finished, tab):
+    tab.goto(address(server, "valleys", run=finished[1]))
+    drawn(tab, 4)
+    ranges = f"() => {PLOTS}.filter(e => e.__linkRanges).map(e => [e._fullLayout.xaxis.range, e._fullLayout.yaxis.range])"
+    before = tab.evaluate(ranges)
+    assert len(before) == 3
+    box = tab.locator(".landscape-plot .nsewdrag").first.bounding_box()
+    tab.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.7 * box["height"], steps=5)
+    tab.mouse.up()
+
+    def together():
+        now = tab.evaluate(ranges)
+        return now[0] != before[0] and now[0] == now[1] == now[2]
+
+    until(together, 20)
+    zoomed = tab.evaluate(ranges)
+    tab.emulate_media(color_scheme="dark")  # all plots are drawn anew
+    until(lambda: tab.evaluate(f"() => {PLOTS}.every(e => Number(e.dataset.drawn) > 1)"), 20)
+    assert tab.evaluate(ranges) == zoomed
+    tab.locator(".landscape-plot .nsewdrag").first.dblclick()
+    until(lambda: tab.evaluate(ranges) == before, 20)
+
+
+def test_plots_follow_a_change_of_theme(server, finished, tab):
+    tab.emulate_media(color_scheme="light")
+    tab.goto(address(server, "valleys", run=finished[1], view="3D"))
+    drawn(tab, 4)
+    colours = f"() => {PLOTS}.map(e => e.layout.font.color)"
+    light = tab.evaluate(colours)
+    tab.emulate_media(color_scheme="dark")
+    until(lambda: all(new != old for new, old in zip(tab.evaluate(colours), light, strict=True)), 20)
+
+
 def test_run_cancel_reload_and_go_on(server, library, tab):
     tab.goto(address(server, "valleys", **LONG))
     tab.get_by_test_id("stBaseButton-primary").filter(has_text="Run").click()

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from landscape import ROOT
 from landscape.runs import Library, archive
+from landscape.ui import reading
 
 PAGES = ("overview", "valleys", "runs")
 
@@ -51,6 +53,30 @@ def test_a_run_is_shown_from_its_address(finished, monkeypatch):
     assert "Valleys · moons" in said
     assert "anchor error" in said.lower()
     assert "Bezier" in said
+
+
+def test_the_levels_are_told_once_for_all_panels(finished, monkeypatch):
+    monkeypatch.setenv("LANDSCAPE_HOME", str(finished[0]))
+    app = opened("valleys", run=finished[1])
+    (strip,) = [e.proto.body for e in app.get("html") if '<div class="landscape-levels' in e.proto.body]
+    assert strip.startswith('<div class="landscape-levels"><b>train loss</b>')
+    assert strip.count("<li") == 8
+
+
+def test_a_run_computed_anew_is_not_shown_from_memory(finished):
+    library = Library(finished[0])
+    run = library.run(finished[1])
+    at = reading.stamp(library, run)
+    assert at == reading.stamp(library, library.run(finished[1]))
+    assert at != reading.stamp(library, replace(run, created=run.created + 1))
+
+
+def test_finished_runs_are_cards_with_a_picture(finished, monkeypatch):
+    monkeypatch.setenv("LANDSCAPE_HOME", str(finished[0]))
+    for page in ("overview", "valleys"):
+        pictures = [e.proto.body for e in opened(page).get("html") if '<img class="landscape-card' in e.proto.body]
+        assert len(pictures) >= 1
+        assert all("data:image/svg+xml;base64," in body for body in pictures)
 
 
 def test_an_unknown_run_is_answered_with_the_nearest(finished, monkeypatch):
