@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
+import psutil
 import torch
 
 SIDE = 2048  # of the matrices whose product sets the peak
+BUSY = 0.1  # cores that other programs may take while something is measured
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,24 @@ def sgemm_seconds() -> float:
     a, b, c = torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE), torch.empty(SIDE, SIDE)
     torch.mm(a, b, out=c)
     return min(seconds(lambda: torch.mm(a, b, out=c)) for _ in range(3))
+
+
+@dataclass
+class Others:
+    """How many cores other programs took since this was made; processes that this one has waited for are its own."""
+
+    started: tuple[float, float, float] = field(default_factory=lambda: _used())
+
+    def cores(self) -> float:
+        wall, everyone, own = (now - before for now, before in zip(_used(), self.started, strict=True))
+        return max(0.0, (everyone - own) / wall)
+
+
+def _used() -> tuple[float, float, float]:
+    """Seconds: of the clock, of all processors at work, of them by this process and its ended children."""
+    machine, own = psutil.cpu_times(), os.times()
+    idle = machine.idle + getattr(machine, "iowait", 0.0)
+    return time.time(), sum(machine[:8]) - idle, own.user + own.system + own.children_user + own.children_system
 
 
 def table(rows: list[Row]) -> str:

@@ -8,6 +8,7 @@ features by examples; a row of ones under the activations lets the matrix produc
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -97,7 +98,7 @@ class Forward:
         size, layers = products.shape[-1], self.stack.layers
         if size not in self._scratch:
             with_ones = [products.new_ones(layer.outputs + after.bias, size)
-                         for layer, after in zip(layers[:-1], layers[1:], strict=True)]
+                         for layer, after in pairwise(layers)]
             hidden = [h[: layer.outputs] for h, layer in zip(with_ones, layers[:-1], strict=True)]
             self._scratch[size] = torch.empty_like(products[0]), hidden, with_ones
         return self._scratch[size]

@@ -48,7 +48,8 @@ class Evaluator:
             self.chunk = max(1, min(CHUNK, CHUNK_BYTES // (x.element_size() * numbers)))
 
     @torch.no_grad()
-    def __call__(self, z: np.ndarray, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, np.ndarray]:
+    def __call__(self, z: np.ndarray,
+                 progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, np.ndarray]:
         """Metrics of every point; ``progress(done, total)`` is called as chunks finish and may raise to stop."""
         z = self._aligned(z)
         results = torch.full((2 * len(self.splits), len(z)), float("nan"), dtype=torch.float64)
@@ -109,7 +110,8 @@ class Evaluator:
 
     def _aligned(self, z) -> Tensor:
         """Coordinates (N, K) in torch's own memory: the last bit of a product may depend on where its factors start."""
-        return torch.tensor(np.asarray(z), dtype=torch.float64, device=self.subspace.origin.device).view(-1, len(self.subspace.basis))
+        origin, basis = self.subspace.origin, self.subspace.basis
+        return torch.tensor(np.asarray(z), dtype=torch.float64, device=origin.device).view(-1, len(basis))
 
     def _dense(self, z: Tensor) -> Tensor:
         """Mean NLL and error of each split (2 S, n) for a chunk of points (n, K)."""

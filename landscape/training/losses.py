@@ -16,8 +16,8 @@ class Categorical:
 
     def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
         """(..., B)."""
-        return functional.cross_entropy(outputs.flatten(0, -2), y.expand(outputs.shape[:-1]).flatten(), reduction="none").view(
-            outputs.shape[:-1])
+        shape = outputs.shape[:-1]
+        return functional.cross_entropy(outputs.flatten(0, -2), y.expand(shape).flatten(), reduction="none").view(shape)
 
     def error(self, outputs: Tensor, y: Tensor) -> Tensor:
         """1 where the largest logit is not the label's (..., B); a row with a non-finite logit counts as wrong."""
