@@ -20,7 +20,7 @@ from landscape.networks.net import Buffers
 from landscape.training.task import Task
 
 BATCH = 512  # examples of one forward pass of a module
-CHUNK = 8  # points a thread takes at a time
+CHUNK = 32  # points a thread takes at a time
 CHUNK_BYTES = 16 * 2**20  # of the weights and outputs of those points
 
 

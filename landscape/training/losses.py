@@ -25,17 +25,13 @@ class Categorical:
 
     def means(self, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean NLL and error (N,) float64 of N networks from logits (N, C, B): fast, as examples lie side by side."""
-        own = y.expand(len(logits), 1, -1)
-        nll = -logits.log_softmax(1).gather(1, own)[:, 0]
-        if bool(logits.sum().isfinite()):
-            # The sign of the largest logit is 0, of others -1; of several largest the first counts, as with argmax.
-            classes = logits.shape[1]
-            rank = torch.arange(classes, 0, -1, dtype=logits.dtype, device=logits.device)[:, None]
-            first = torch.add(rank, (logits - logits.amax(1, keepdim=True)).sign_(), alpha=classes).amax(1)
-            error = (first != classes - y).to(logits.dtype)
-        else:
-            error = self.error(logits.transpose(1, 2), y)
-        return _mean(nll), _mean(error)
+        below = logits - logits.amax(1, keepdim=True)
+        own = below.gather(1, y.expand(len(logits), 1, -1))[:, 0]
+        largest = int(torch.count_nonzero(below))  # all but one of each example's, unless some are equal or not finite
+        nll = below.exp_().sum(1).log_() - own
+        if logits.numel() - largest == nll.numel() and bool(nll.sum().isfinite()):
+            return _mean(nll), own.count_nonzero(1).double() / own.shape[1]
+        return _mean(nll), _mean(self.error(logits.transpose(1, 2), y))
 
     def combine(self, mean_error: Tensor) -> Tensor:
         return mean_error
