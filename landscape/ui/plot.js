@@ -136,6 +136,7 @@ async function draw(element, data, setTriggerValue) {
   }
   const config = { responsive: true, displaylogo: false, showSendToCloud: false, scrollZoom: false,
     modeBarButtonsToRemove: ["sendDataToCloud", "lasso2d", "select2d", "resetCameraLastSave3d"], ...(data.config || {}) };
+  if (!shown) element.textContent = "";
   await Plotly.react(element, figure.data, layout, config);
   element.dataset.drawn = String(Number(element.dataset.drawn || 0) + 1);
   if (!shown) {
@@ -164,7 +165,10 @@ export default function (component) {
     element.__signature = signature;
     element.__queue = (element.__queue || Promise.resolve()).then(() => draw(element, data, setTriggerValue)).catch((error) => {
       element.__signature = null;
-      if (!element._fullLayout) element.textContent = String(error.message || error);
+      if (element._fullLayout) return;
+      element.textContent = String(error.message || error);
+      element.__tries = (element.__tries || 0) + 1;
+      if (element.__tries < 6) setTimeout(() => element.isConnected && element.__redraw(), 500 * element.__tries);
     });
   };
   element.__redraw();

@@ -25,15 +25,17 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://localhost:{self.port}"
+        self.log = home.parent / f"server-{self.port}.log"  # a pipe that nobody reads would stop the server when full
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "landscape", "app", "--port", str(self.port), "--home", str(self.home), "--no-browser"],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "LANDSCAPE_ENGINE_IDLE": "20"})
+        given = ["--port", str(self.port), "--home", str(self.home), "--no-browser"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "landscape", "app", *given], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "LANDSCAPE_ENGINE_IDLE": "20"})
         deadline = time.monotonic() + 40
         while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.process.stdout.read().decode()
+            assert self.process.poll() is None, self.log.read_text()
             try:
                 with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
                     return
@@ -45,4 +47,3 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(sign)
             self.process.wait(20)
-        self.process.stdout.close()

@@ -16,28 +16,30 @@ from landscape.settings import parse
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 LONG = {"task": "digits", "epochs": 250, "curve_epochs": 30, "grid": 17, "widths": "64,64"}
-PLOT = ".landscape-plot .main-svg"
 
 
 def address(server, page="", **query) -> str:
     return f"{server.url}/{page}?" + "&".join(f"{name}={value}" for name, value in query.items())
 
 
-def drawn(tab, count: int):
-    """Wait until so many plots are there."""
-    tab.wait_for_function(
-        "n => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout && e.dataset.drawn).length >= n",
-        arg=count,
-        timeout=60_000,
-    )
+PLOTS = "[...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout && e.dataset.drawn)"
+SCENES = ".filter(e => e._fullLayout.scene)"
+
+
+def drawn(tab, count: int, kind: str = "", seconds: float = 60):
+    """Wait until so many plots are there, or so many of a ``kind``: ``.filter(...)`` on their elements.
+
+    Asked from here: a function that waits in the page stands still while another window covers it.
+    """
+    tab.bring_to_front()
+    deadline = time.monotonic() + seconds
+    while (there := tab.evaluate(f"() => {PLOTS}{kind}.length")) < count:
+        assert time.monotonic() < deadline, f"{there} of {count} plots; the page says: {tab.inner_text('body')[:2000]}"
+        time.sleep(0.05)
 
 
 def camera(tab, index: int):
-    return tab.evaluate(
-        "i => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout && e._fullLayout.scene)[i]"
-        "._fullLayout.scene.camera.eye",
-        index,
-    )
+    return tab.evaluate(f"i => {PLOTS}{SCENES}[i]._fullLayout.scene.camera.eye", index)
 
 
 def until(holds, seconds=60):
@@ -59,9 +61,7 @@ def test_a_deep_link_shows_the_run_and_the_view(server, finished, tab):
     tab.goto(address(server, "valleys", run=finished[1], metric="test_error", view="3D"))
     drawn(tab, 4)
     expect(tab.get_by_role("heading", name="Valleys · moons")).to_be_visible()
-    assert (
-        tab.evaluate("() => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout?.scene).length") == 3
-    )
+    assert tab.evaluate(f"() => {PLOTS}{SCENES}.length") == 3
     assert "metric=test_error" in tab.url
     assert finished[1] in tab.url
 
@@ -82,9 +82,6 @@ def test_cameras_move_together_and_the_walker_walks(server, finished, tab):
         "const w = e.__walkers[0]; const p = w.paths.bezier; return [e.data[w.trace].x[0], p.x[30]] }"
     )
     until(lambda: (lambda pair: abs(pair[0] - pair[1]) < 1e-6)(tab.evaluate(moved)), 20)
-
-
-PLOTS = "[...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout)"
 
 
 def test_maps_are_zoomed_together_and_each_finds_back(server, finished, tab):
@@ -158,10 +155,7 @@ def test_two_browsers_watch_one_run_and_the_camera_is_kept(server, library, chro
         page.goto(address(server, "valleys", run=key, view="3D"))
     until(lambda: "surface:chain" in library.names(key), 150)
     for page in (tab, other):
-        page.wait_for_function(
-            "() => [...document.querySelectorAll('.landscape-plot')].filter(e => e._fullLayout?.scene).length == 3",
-            timeout=60_000,
-        )
+        drawn(page, 3, SCENES)
     tab.evaluate(
         "() => { const e = [...document.querySelectorAll('.landscape-plot')].find(e => e._fullLayout?.scene);"
         "return Plotly.relayout(e, {'scene.camera.eye': {x: 0.5, y: 1.9, z: 0.6}}) }"
@@ -170,7 +164,8 @@ def test_two_browsers_watch_one_run_and_the_camera_is_kept(server, library, chro
     until(lambda: library.version(key) > before + 2 or library.run(key).status == "done", 60)
     assert abs(camera(tab, 0)["y"] - 1.9) < 1e-6
     until(lambda: library.run(key).status == "done", 200)
-    for page in (tab, other):
+    for page in (other, tab):
+        page.bring_to_front()
         expect(page.get_by_text("Walk from one optimum to the other")).to_be_visible(timeout=30_000)
     assert abs(camera(tab, 0)["y"] - 1.9) < 1e-6
     other.close()
