@@ -32,7 +32,8 @@ class Server:
         given = ["--port", str(self.port), "--home", str(self.home), "--no-browser"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "landscape", "app", *given], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "LANDSCAPE_ENGINE_IDLE": "20"})
+                [sys.executable, "-m", "landscape", "app", *given],
+                cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "LANDSCAPE_ENGINE_IDLE": "20"})
         deadline = time.monotonic() + 40
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
