@@ -97,7 +97,65 @@ class Summary:
     values: dict[str, Any]
 
 
-TYPES = {kind.__name__: kind for kind in (Surface, Profile, History, Summary)}
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """One network seen from all sides, evaluated there and then.
+
+    ``where`` names it (a run, and a place in it); ``values`` are its own metrics, ``distances`` its Euclidean distances
+    from the marked networks of the run. ``outputs`` (n, C) float32 are class probabilities on the test examples, or means
+    (n, D) for regression; ``targets`` (n,) or (n, D). ``examples`` are the most wrong test examples, worst first:
+    ``{"index": (m,), "x": raw inputs (m, *shape), "nll": (m,)}``. ``function`` draws what it computes: for 2-D inputs
+    ``{"x": (X,), "y": (Y,), "probabilities": (X, Y, C), "train_x": (n, 2), "train_y": (n,)}``; for 1-D regression
+    ``{"x": (X,), "mean": (X,), "train_x": (n,), "train_y": (n,)}``; otherwise empty. ``info``::
+
+        {"title": str, "task": str, "kind": "classification" | "regression", "view": how an example is drawn,
+         "classes": [str], "n": {split: examples}, "batchnorm": str, "norm": Euclidean norm of the weights,
+         "parameters": P, "noise_std": float for regression, "seconds": time it took, "residual": distance from w that was
+         asked for, 0 unless the place is only near}
+    """
+
+    where: dict[str, Any]
+    values: dict[str, float]
+    distances: dict[str, float]
+    outputs: np.ndarray
+    targets: np.ndarray
+    examples: dict[str, np.ndarray] = field(default_factory=dict)
+    function: dict[str, np.ndarray] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Values of every pair of N networks: ``values`` maps a quantity (``distance``, ``barrier``, ``agreement``) to (N, N).
+
+    Symmetric; NaN where a pair was not (yet) evaluated. ``info`` says what each quantity is, in a sentence.
+    """
+
+    names: tuple[str, ...]
+    values: dict[str, np.ndarray]
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Principal components of T networks: ``coordinates`` (T, K) in units of weight-space distance, ``explained`` (K,)
+    shares of the variance, ``residuals`` (T,) distance of each network from the plane of the first two.
+
+    ``null_explained`` (K,) and ``null_coordinates`` (T, K): the same of a random walk of T steps in as many dimensions,
+    to compare with. ``origin`` is ``mean`` or ``last``.
+    """
+
+    names: tuple[str, ...]
+    coordinates: np.ndarray
+    explained: np.ndarray
+    residuals: np.ndarray
+    null_explained: np.ndarray
+    null_coordinates: np.ndarray
+    origin: str = "mean"
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+TYPES = {kind.__name__: kind for kind in (Surface, Profile, History, Summary, Opened, Matrix, Components)}
 
 
 def pack(result) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
