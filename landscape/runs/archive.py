@@ -16,11 +16,11 @@ import numpy as np
 
 from landscape.errors import BadInput
 from landscape.results import pack, unpack
+from landscape.runs import weights
 from landscape.runs.records import Run
 
 FORMAT = 1
 PREFIX = "gallery-"
-UNFINISHED_STATE = "state-"  # weights from which an interrupted job goes on: of no use to a reader
 
 
 def export(library, key: str, to: Path) -> Path:
@@ -57,7 +57,7 @@ def _write(library, run: Run, folder: Path) -> None:
         arrays |= {f"{name}/{path}": array for path, array in own.items()}
     np.savez_compressed(folder / "results.npz", **arrays)
     for name in library.weight_names(run.key):
-        if name.startswith(UNFINISHED_STATE):
+        if name.startswith(weights.STATE):
             continue
         (folder / "weights" / f"{name}.safetensors").write_bytes(library.weights_file(run.key, name))
     described = dataclasses.asdict(

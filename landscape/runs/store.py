@@ -152,6 +152,8 @@ class Store:
         """
         with self._transaction() as db:
             self._end(db, key, (status, message, detail, time.time(), cpu))
+        if status == "done":
+            weights.remove_states(self.home, key)
 
     def _end(self, db, key: str, end: tuple) -> None:
         status, *_, now, _ = end

@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from landscape.errors import BadInput
 
+STATE = "state-"  # begins the names of weights from which an interrupted job goes on: of no use once it is done
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}")
 
 
@@ -35,6 +36,11 @@ def size(home: Path, key: str) -> int:
 
 def remove(home: Path, key: str) -> None:
     shutil.rmtree(folder_of(home, key), ignore_errors=True)
+
+
+def remove_states(home: Path, key: str) -> None:
+    for file in folder_of(home, key).glob(f"{STATE}*"):
+        file.unlink(missing_ok=True)
 
 
 def to_bytes(arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:

@@ -300,6 +300,17 @@ def test_weights_appear_whole_or_not_at_all(tmp_path, monkeypatch):
                 store.save_weights("key", name, b"")
 
 
+@pytest.mark.parametrize(("status", "left"), [("done", ["w"]), ("cancelled", ["state-training", "w"])])
+def test_a_state_to_go_on_from_goes_with_the_end_of_its_run(tmp_path, status, left):
+    with Store(tmp_path) as store:
+        key = enter(store)
+        store.begin(key, "host", 1)
+        for name in ("state-training", "w"):
+            store.save_weights(key, name, b"x")
+        store.finish(key, status)
+        assert weights.names(tmp_path, key) == left
+
+
 def test_a_full_disk_is_said_and_costs_nothing_that_was_saved(tmp_path, monkeypatch):
     def full(_fd):
         raise OSError(errno.ENOSPC, "No space left on device")
