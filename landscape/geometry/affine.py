@@ -21,6 +21,7 @@ from landscape.networks import dense
 
 GROUP = 4  # points that go through the layers together
 CACHE = 9 * 2**18  # bytes: the products of one tile and a group's activations, well within a core's second-level cache
+BLOCK = 48  # examples that matrix products take at a time: tiles of whole blocks lose nothing at their edge
 LINE = 16  # numbers in a cache line
 
 
@@ -40,8 +41,9 @@ class Layers:
         activations = 2 * GROUP * max(layer.outputs for layer in self.layers)
         per_example = x.element_size() * ((len(vectors) + 1) * first.outputs + activations)
         count = math.ceil(len(x) * per_example / CACHE) if x.device.type == "cpu" else 1
+        width = math.ceil(len(x) / count / BLOCK) * BLOCK
         made = []
-        for part in x.flatten(1).double().tensor_split(count):
+        for part in x.flatten(1).double().split(width):
             rows = [first.weight(v) @ part.T + (first.offset(v)[:, None] if first.bias else 0) for v in vectors]
             made.append(tuple(row.to(self.dtype) for row in rows))
         return made
