@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from landscape.errors import BadInput
 from landscape.networks import dense
 
 Buffers = dict[str, Tensor]
@@ -36,9 +37,19 @@ class Net:
         self._modules = threading.local()
 
     @property
+    def module(self) -> nn.Module:
+        """The copy that was made of the module, to read its structure off; never to be changed."""
+        return self._original
+
+    @property
     def initial(self) -> Tensor:
         """The weights the module came with, (P,)."""
         return torch.cat([p.detach().reshape(-1) for p in self._original.parameters()])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The numbers the module's weights came in."""
+        return next((p.dtype for p in self._original.parameters()), torch.float32)
 
     @property
     def buffers(self) -> Buffers:
@@ -97,7 +108,8 @@ class Net:
                 prefix = f"{name}." if name else ""
                 buffers[f"{prefix}running_mean"].zero_()
                 buffers[f"{prefix}running_var"].fill_(1)
-                buffers[f"{prefix}num_batches_tracked"].zero_()
+                if f"{prefix}num_batches_tracked" in buffers:
+                    buffers[f"{prefix}num_batches_tracked"].zero_()
         named = self.unflatten(w)
         for x in batches:
             functional_call(module, (dict(named), buffers), (x,))
@@ -108,9 +120,8 @@ class Net:
         return Net(copy.deepcopy(self._original).to(device=device, dtype=dtype))
 
     def _one(self, w: Tensor, x: Tensor, buffers: Buffers, training: bool) -> Tensor:
-        return functional_call(
-            self._module("training" if training else "evaluation"), (dict(self.unflatten(w)), buffers), (x,)
-        )
+        mode = "training" if training else "evaluation"
+        return outputs_of(functional_call(self._module(mode), (dict(self.unflatten(w)), buffers), (x,)))
 
     def _module(self, mode: str) -> nn.Module:
         """This thread's copy in the mode asked for (``functional_call`` swaps attributes, so threads must not share)."""
@@ -123,6 +134,17 @@ class Net:
                         child.momentum = None
             setattr(self._modules, mode, module)
         return getattr(self._modules, mode)
+
+
+def outputs_of(found) -> Tensor:
+    """The tensor a module puts out, or the ``logits`` of what it puts out (as models of transformers do)."""
+    if isinstance(found, Tensor):
+        return found
+    logits = found.get("logits") if isinstance(found, Mapping) else getattr(found, "logits", None)
+    if isinstance(logits, Tensor):
+        return logits
+    raise BadInput(f"A network must put out a tensor, or something with a tensor called logits; this one puts out "
+                   f"{type(found).__name__}. Let the factory return a module whose forward returns its predictions alone.")
 
 
 def row(buffers: Buffers, i: int, net: Net) -> Buffers:
