@@ -12,7 +12,7 @@ from pathlib import Path
 
 from landscape.errors import BadInput, unknown
 
-KEYS = ("home", "data", "roots", "factories", "scheduler", "max_grid", "max_data_bytes", "engine_idle")
+KEYS = ("home", "data", "roots", "factories", "scheduler", "max_grid", "max_data_bytes", "max_file", "engine_idle")
 LISTS = {"roots": ":", "factories": ","}
 
 
