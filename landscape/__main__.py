@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import importlib.util
 import json
-import math
 import os
 import socket
 import subprocess
@@ -20,14 +19,13 @@ from typing import Annotated
 
 import typer
 
-from landscape import ROOT, __version__, catalog, configuration
+from landscape import ROOT, __version__, catalog, configuration, inspect_command, open_command
 from landscape.data import own_files
 from landscape.errors import BadInput, LandscapeError, StoreError
 from landscape.runs import Jobs, Library, archive
 from landscape.runs.home import Lock, holder, home_of, made
-from landscape.runs.local import compute_here
-from landscape.runs.records import Identity, identify
-from landscape.runs.terminal import Follower, wait
+from landscape.runs.records import identify
+from landscape.shell import finished, print_json, say, setting, with_engine
 
 app = typer.Typer(
     help="Loss Valleys: every point of a loss surface is a network you can open.",
@@ -89,17 +87,8 @@ def run(
     home: Home = None,
 ) -> None:
     """Compute a run, or go on with it. The same settings are computed once."""
-    settings = dict(_setting(text) for text in given or [])
-    wanted, library = identify(recipe, settings), Library(home)
-    try:
-        with Follower(library, wanted.key):
-            message = _compute(wanted, home, library)
-    except KeyboardInterrupt:
-        say(f"Stopped. What was computed is kept as run {wanted.key}; the same command goes on from there.")
-        raise SystemExit(130) from None
-    ended = library.run(wanted.key)
-    if ended.status != "done":
-        raise LandscapeError(f"Run {ended.key} {ended.status}: {message or ended.message}")
+    wanted = identify(recipe, dict(setting(text) for text in given or []))
+    library, ended = finished(wanted, home, with_engine)
     summary = library.result(ended.key, "summary")
     values = summary.values if summary else {"key": ended.key, "results": library.names(ended.key)}
     if as_json:
@@ -111,18 +100,9 @@ def run(
         )
 
 
-def _compute(wanted: Identity, home: Path | None, library: Library) -> str:
-    """Compute with the engine if there is one (or a scheduler to go to), else in this process: why it failed, if so."""
-    jobs = Jobs(home)
-    if jobs.engine() is None and not os.environ.get("LANDSCAPE_SCHEDULER"):
-        return compute_here(wanted.recipe, wanted.settings, home)[2]
-    jobs.submit(wanted.recipe, wanted.settings)
-    try:
-        wait(library, wanted.key)
-    except KeyboardInterrupt:
-        jobs.cancel(wanted.key)
-        raise
-    return ""
+app.command("inspect")(inspect_command.inspect)
+app.command("open")(open_command.open_network)
+app.command("keep")(open_command.keep)
 
 
 @app.command()
@@ -235,30 +215,6 @@ def about(version: Annotated[bool, typer.Option("--version", help="Print the ver
     if version:
         print(__version__)
         raise typer.Exit()
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def print_json(value) -> None:
-    """One line of strict JSON: what is not a number (a diverged loss) is null."""
-
-    def strict(value):
-        if isinstance(value, dict):
-            return {str(k): strict(v) for k, v in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [strict(v) for v in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    print(json.dumps(strict(value), allow_nan=False), flush=True)
-
-
-def _setting(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise typer.BadParameter(f"expected name=value, found {text!r}", param_hint="--set")
-    return name.strip(), value
 
 
 def _size(count: float) -> str:

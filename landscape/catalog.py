@@ -67,7 +67,8 @@ TASKS: dict[str, dict[str, Any]] = {
     "mnist1d": {"network": "mlp", "widths": (100, 100), "epochs": 40, "batch_size": 128, "lr": 0.2,
                 "weight_decay": 1e-3, "curve_epochs": 60, "curve_lr": 0.2},
     "mnist5k": {"network": "conv", "widths": (8, 16), "norm": "batch", "train_size": 3000, "epochs": 10,
-                "batch_size": 128, "lr": 0.1, "weight_decay": 5e-4, "curve_epochs": 10, "curve_lr": 0.1, "grid": 49},
+                "batch_size": 128, "lr": 0.1, "weight_decay": 5e-4, "curve_epochs": 10, "curve_lr": 0.1, "grid": 49,
+                "every": 0.5, "fge_cycle": 1.0, "hessian_examples": 1000},
     "moons": {"network": "mlp", "widths": (32, 32), "epochs": 100, "batch_size": 50, "lr": 0.1, "weight_decay": 1e-3,
               "curve_epochs": 100, "curve_lr": 0.1},
     "spirals": {"network": "mlp", "widths": (32, 32), "epochs": 150, "batch_size": 50, "lr": 0.1,
@@ -78,14 +79,35 @@ TASKS: dict[str, dict[str, Any]] = {
 OWN_DATA = {"network": "mlp", "widths": (100, 100), "epochs": 40, "batch_size": 128, "lr": 0.1, "weight_decay": 5e-4,
             "curve_epochs": 40, "curve_lr": 0.1}
 
-# name -> settings model (no torch) and function(settings, context) (torch)
+# name -> settings model (no torch) and function(settings, context) (torch); for recipes whose networks can be opened
+# "places": function(settings, reader) -> recipes.places.Places, and if they can be kept on their own
+# "kept": function(settings, tensors by name) -> recipes.training.Problem
 RECIPES = {
     "valleys": Row("Valleys", "Three optima, the curves between them and the three planes of slide 7.",
-                   "landscape.recipes.valleys:compute", {"settings": "landscape.settings:Valleys"}),
+                   "landscape.recipes.valleys:compute",
+                   {"settings": "landscape.settings:Valleys", "places": "landscape.recipes.valleys:places"}),
     "training": Row("Training", "K networks trained at once from K seeds.",
-                    "landscape.recipes.training:compute", {"settings": "landscape.settings:Training"}),
+                    "landscape.recipes.training:compute",
+                    {"settings": "landscape.settings:Training", "places": "landscape.recipes.training:places",
+                     "kept": "landscape.recipes.training:kept"}),
     "curves": Row("Curves", "A Bezier curve and a polygonal chain between two trained networks.",
-                  "landscape.recipes.curves:compute", {"settings": "landscape.settings:Curves"}),
+                  "landscape.recipes.curves:compute",
+                  {"settings": "landscape.settings:Curves", "places": "landscape.recipes.curves:places"}),
+    "network": Row("Network", "One point of a run, kept in a file of its own.", "landscape.recipes.network:compute",
+                   {"settings": "landscape.settings:Network", "places": "landscape.recipes.network:places"}),
+    "inspect": Row("Checkpoints", "Trained networks from files: a report, then planes, lines, paths and pairs.",
+                   "landscape.recipes.inspect:compute",
+                   {"settings": "landscape.settings_inspect:Inspect", "places": "landscape.recipes.inspect:places",
+                    "kept": "landscape.recipes.inspect:kept"}),
+    "averaging": Row("Averaging", "Where SGD goes, what averaging its weights does, and how wide the place is it finds.",
+                     "landscape.recipes.averaging:compute",
+                     {"settings": "landscape.settings_averaging:Averaging", "places": "landscape.recipes.averaging:places"}),
+    "walk": Row("Walk", "SGD with a decaying rate, and a branch at a constant rate, from the same starts.",
+                "landscape.recipes.walks:compute",
+                {"settings": "landscape.settings_averaging:Walk", "places": "landscape.recipes.walks:places"}),
+    "branches": Row("Branches", "Longer budgets and fast geometric ensembles, going on from a walk.",
+                    "landscape.recipes.branches:compute",
+                    {"settings": "landscape.settings_averaging:Branches", "places": "landscape.recipes.branches:places"}),
 }
 
 

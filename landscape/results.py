@@ -155,7 +155,19 @@ class Components:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-TYPES = {kind.__name__: kind for kind in (Surface, Profile, History, Summary, Opened, Matrix, Components)}
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Values over a number: ``x`` (S,); each array of ``values`` is (S,), or (R, S) for R lines over the same x.
+
+    ``info`` says what was measured, on which data and how, and holds what was read off the values.
+    """
+
+    x: np.ndarray
+    values: dict[str, np.ndarray]
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+TYPES = {kind.__name__: kind for kind in (Surface, Profile, History, Summary, Opened, Matrix, Components, Series)}
 
 
 def pack(result) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -135,6 +135,13 @@ class Valleys(Curves):
         return grid
 
 
+class Network(Settings):
+    """Keep one network of another run (``landscape keep``)."""
+
+    source: str = Field(min_length=1, max_length=100, description="Key of the run it belongs to.")
+    where: str = Field(min_length=1, max_length=300, description="Its place in that run, as in optima:1.25,-3.5.")
+
+
 def settings_of(recipe: str) -> type[Settings]:
     """The settings model of a recipe."""
     target = catalog.row("recipe", catalog.RECIPES, recipe).defaults["settings"]
@@ -162,6 +169,16 @@ def parse(recipe: str, given: dict[str, Any]) -> Settings:
         near = difflib.get_close_matches(str(found), first.get("ctx", {}).get("expected", "").replace("'", "").split())
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise BadInput(f"Setting {name}: {first['msg']}, found {found!r}.{hint}") from None
+
+
+def restored(recipe: str, values: dict[str, Any]) -> Settings:
+    """Settings as a run has stored them: values, not text. Raises BadInput if this version does not know them."""
+    try:
+        return settings_of(recipe)(**values)
+    except ValidationError as error:
+        names = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
+        raise BadInput(f"The settings stored with this {recipe} run are those of another version of the program ({names}). "
+                       "Compute the run again.") from None
 
 
 def _value(model: type[Settings], name: str, value: Any) -> Any:

@@ -7,19 +7,22 @@ from landscape.errors import LandscapeError
 from landscape.figures import truth
 from landscape.figures.profile import at_most
 from landscape.runs import Library, Run
-from landscape.ui import plot, running
+from landscape.ui import opened, plot, running
 from landscape.ui.cards import cards
-from landscape.ui.reading import VALLEYS, profiles, seconds_in_words, shared_scale, stamp, surface_json, surfaces
+from landscape.ui.places import network_of
+from landscape.ui.reading import PAGES, VALLEYS, profiles, seconds_in_words, shared_scale, stamp, surface_json, surfaces
 
 ACTIVE = ("queued", "running")
 FIRST = ("mnist1d", "digits")  # the tasks whose picture is shown first, if there is one
 
 
 def showcase(library: Library) -> Run | None:
-    """The finished run of the first picture: the gallery's flagship, else the newest."""
+    """The finished run of the first picture: the one of the URL, else the gallery's flagship, else the newest."""
     done = [run for run in library.runs("valleys", "done") if "surface:bezier" in library.names(run.key)]
     rank = {task: i for i, task in enumerate(FIRST)}
-    return min(done, key=lambda run: (not run.read_only, rank.get(run.settings["task"], 9), -run.created), default=None)
+    asked = st.query_params.get("run")
+    return min(done, default=None, key=lambda run: (
+        run.key != asked, not run.read_only, rank.get(run.settings["task"], 9), -run.created))
 
 
 def hero(library: Library, run: Run) -> None:
@@ -41,7 +44,9 @@ def hero(library: Library, run: Run) -> None:
     with picture:
         scale = shared_scale({"bezier": found["bezier"]}, "train_loss", None, None, None)
         figure = surface_json(found["bezier"], profiles(library, at), (*at, "bezier"), "train_loss", True, scale)
-        plot.plot(figure, "hero", height=620, group="hero", revision=run.key)
+        marks = [network_of("bezier", mark) for mark in found["bezier"].marks]
+        plot.plot(figure, "hero", height=620, group="hero", revision=run.key,
+                  place={"run": run.key, "plane": "bezier", "marks": marks})
         said = truth.line(found["bezier"], "train_loss")
         (st.caption if truth.anchor_ok(found["bezier"]) else st.error)(said)
 
@@ -55,9 +60,10 @@ def now(library: Library) -> None:
     st.subheader("Running now")
     for run in active:
         at = library.progress(run.key)
-        text = running.named(at.stage) + " · " + seconds_in_words(at.eta_seconds) if at else "waiting"
+        text = running.named(at.stage, run.recipe) + " · " + seconds_in_words(at.eta_seconds) if at else "waiting"
         st.progress(at.fraction if at else 0.0, f"{run.title}: {text}")
-        st.page_link(VALLEYS, label="Watch", query_params={"run": run.key}, icon=":material/visibility:")
+        there = PAGES.get(run.recipe, VALLEYS)
+        st.page_link(there, label="Watch", query_params={"run": run.key}, icon=":material/visibility:")
 
 
 def exhibits(library: Library) -> None:
@@ -79,10 +85,14 @@ try:
     first = showcase(shelf)
     if first is not None:
         hero(shelf, first)
+        answer = st.container()  # drawn when all else is there: nothing waits for it
     else:
         st.title("Weight space, made visible")
         st.info("There is no finished run yet. Start one on the Valleys page; it takes less than a minute.")
     now(shelf)
     exhibits(shelf)
+    if first is not None:
+        with answer:
+            opened.panel(shelf, first)
 except LandscapeError as error:
     st.error(str(error))

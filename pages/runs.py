@@ -14,7 +14,7 @@ from landscape.errors import LandscapeError
 from landscape.figures import page
 from landscape.runs import Jobs, Library, Run
 from landscape.runs.archive import export
-from landscape.ui.reading import STATUS, VALLEYS, ago, badge, size_in_words
+from landscape.ui.reading import PAGES, STATUS, ago, badge, size_in_words
 
 IMAGES = importlib.util.find_spec("kaleido") is not None
 
@@ -76,8 +76,8 @@ def line(library: Library, run: Run) -> None:
         what.markdown(f"**{run.title}** {badge(run)}  \n:gray[{run.key}]" + (f"  \n{run.message}" if run.message else ""))
         when.caption("gallery" if run.read_only else ago(run.created))
         cost.caption(f"{run.cpu_seconds:.0f} CPU s · {size_in_words(library.size(run.key))}")
-        if run.recipe == "valleys":
-            open_.page_link(VALLEYS, label="Open", query_params={"run": run.key}, icon=":material/open_in_new:")
+        if run.recipe in PAGES:
+            open_.page_link(PAGES[run.recipe], label="Open", query_params={"run": run.key}, icon=":material/open_in_new:")
         with more:
             tools(library, run)
 

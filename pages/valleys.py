@@ -4,10 +4,10 @@ import streamlit as st
 
 from landscape.errors import LandscapeError
 from landscape.runs import Library
-from landscape.ui import panels, running
+from landscape.ui import opened, panels, running
 from landscape.ui.cards import cards
 from landscape.ui.form import form
-from landscape.ui.reading import badge
+from landscape.ui.reading import VALLEYS, badge
 
 ACTIVE = ("queued", "running")
 
@@ -34,17 +34,27 @@ def one_run(library: Library, key: str) -> None:
     if again.button("New run", icon=":material/add:", width="stretch", key="new-run"):
         del st.query_params["run"]
         st.rerun()
+    if run.recipe == "network":  # it was kept: there is no picture around it
+        st.page_link(VALLEYS, label="Where it comes from", icon=":material/conversion_path:",
+                     query_params={"run": run.settings["source"], "open": run.settings["where"]})
+        opened.panel(library, run, first="=network")
+        return
     view = panels.controls()
     if run.status in ACTIVE:
         watch(library, run.key, run.status, view)
+        opened.panel(library, run, view.metric)
         return
     if run.status != "done":
         running.ended_early(run)
     panels.planes(library, run, view)
     panels.walker(library, run, view)
+    answer = st.container()  # below the planes, but drawn when all else is there: nothing waits for it
+    panels.along(library, run, view)
     with st.expander("Training and settings", icon=":material/show_chart:", expanded=run.status != "done"):
         running.live_curves(library, run)
         st.json(run.settings, expanded=False)
+    with answer:
+        opened.panel(library, run, view.metric)
 
 
 @st.fragment(run_every=0.5)
@@ -56,6 +66,7 @@ def watch(library: Library, key: str, status: str, view: panels.View) -> None:
     running.progress(library, run)
     panels.planes(library, run, view)
     panels.walker(library, run, view)
+    panels.along(library, run, view)
     running.live_curves(library, run)
 
 

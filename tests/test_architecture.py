@@ -52,7 +52,9 @@ def test_streamlit_only_where_pages_are_made(path):
 
 
 @pytest.mark.parametrize(
-    "path", rooms("ui", "pages", "app.py", "figures", "results", "settings", "catalog", "errors", "data"), ids=ids
+    "path",
+    rooms("ui", "pages", "app.py", "figures", "results", "settings", "schedules", "catalog", "errors", "data"),
+    ids=ids,
 )
 def test_nothing_a_page_needs_knows_torch_or_computing(path):
     assert not uses(path, "torch", *(f"landscape.{name}" for name in COMPUTE))
@@ -111,7 +113,7 @@ def test_the_pages_side_imports_without_torch():
     """The figures, settings and the read side of runs, in a process where importing torch fails."""
     code = (
         "import sys; sys.modules['torch'] = None;"
-        "import landscape.settings, landscape.results, landscape.catalog, landscape.runs;"
+        "import landscape.settings, landscape.schedules, landscape.results, landscape.catalog, landscape.runs;"
         "import importlib, pkgutil, landscape.figures;"
         "[importlib.import_module('landscape.figures.' + m.name) for m in pkgutil.iter_modules(landscape.figures.__path__)];"
         "landscape.runs.Library, landscape.runs.Jobs"

@@ -3,47 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from landscape.data.dataset import Dataset, Split, check_finite
 from landscape.data.folder import data_folder, find, max_bytes, too_large
-from landscape.data.readers import POOL, Contents, cifar, idx, npz, table
+from landscape.data.readers import POOL, Contents, cifar, idx, images, npz, table
 from landscape.data.splits import smaller, standardised, three_sets
 from landscape.data.targets import understood
 from landscape.errors import BadInput
 
 FORMATS = ("npz (x, y or x_train, y_train, x_test, y_test); csv or tsv (a line of names, last column or "
-           "'label' is the target); IDX pairs (train-images-idx3-ubyte[.gz] ...); a folder of CIFAR batches")
+           "'label' is the target); IDX pairs (train-images-idx3-ubyte[.gz] ...); a folder of CIFAR batches; a folder "
+           "of images, CLASS/NAME.png (or train/CLASS/NAME.png beside test/...)")
 MIN_EXAMPLES = 10
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.2
 
 
-def from_file(name: str, seed: int = 0, train_size: int | None = None) -> Dataset:
-    """The dataset in ``name``, a file (or folder of CIFAR batches) of the data folder.
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a file holds, understood but neither divided nor scaled: a Split for each of its sets, ``all`` if it has but one.
+
+    ``held_out`` is the end of a sentence: which sets are missing. ``bytes`` is True for inputs stored as numbers 0 to 255.
+    """
+
+    kind: str
+    sets: dict[str, Split]
+    classes: tuple[str, ...]
+    held_out: str
+    bytes: bool
+
+
+def stored(name: str, path: Path, contents: Contents, classes: tuple[str, ...] = ()) -> Stored:
+    """Inputs as float32, targets as classes or numbers. ``classes`` replaces those the labels would be counted to.
+
+    Raises BadInput for whatever makes the file unusable.
+    """
+    targets_of = {which: y for which, (_, y) in contents.sets.items()}
+    first = "train" if "train" in targets_of else POOL if POOL in targets_of else next(iter(targets_of))
+    kind, targets, classes = understood(name, targets_of, first, classes or contents.classes)
+    examples = {which: Split(_inputs(f"{name}, {which}", x), targets[which])
+                for which, (x, _) in contents.sets.items()}
+    _check_sets(name, examples)
+    return Stored(kind, examples, classes, _said(contents), contents.sets[first][0].dtype == np.uint8)
+
+
+def from_file(name: str, seed: int = 0, train_size: int | None = None, path: Path | None = None) -> Dataset:
+    """The dataset in ``name``, a file (or folder of CIFAR batches or images) of the data folder, or in ``path``.
 
     Sets the file does not have are held out of the training examples, stratified by the seed: 15% for
     validation, 20% for test. Inputs are standardised with the training set's statistics (a channel of images,
     a column of tables), and so are regression targets. Raises BadInput for whatever makes the file unusable.
     """
-    path = find(name)
-    contents = _reader(path)(path)
-    stored = {which: y for which, (_, y) in contents.sets.items()}
-    first = "train" if "train" in stored else POOL
-    kind, targets, classes = understood(name, stored, first, contents.classes)
-    examples = {which: Split(_inputs(f"{name}, {which}", x), targets[which])
-                for which, (x, _) in contents.sets.items()}
-    _check_sets(name, examples)
-    train, validation, test = _divided(name, examples, seed, train_size)
-    view = _view(train.x.shape[1:], kind)
+    path = find(name) if path is None else path
+    found = stored(name, path, reader(path)(path))
+    train, validation, test = _divided(name, found.sets, seed, train_size)
+    view = view_of(train.x.shape[1:], found.kind)
     (train, validation, test), normalisation = standardised(
         train, (validation, test), "channel" if view == "image" else "column", "values as in the file")
-    if kind == "regression":
+    if found.kind == "regression":
         (train, validation, test), scale = _standardised_targets(train, validation, test)
         normalisation |= scale
-    return Dataset(f"file:{name}", Path(name).name, kind, train, validation, test, classes, view,
-                   normalisation, f"The user's file {name}{_said(contents)}.",
+    return Dataset(f"file:{name}", Path(name).name, found.kind, train, validation, test, found.classes, view,
+                   normalisation, f"The user's file {name}{found.held_out}.",
                    "As the owner of the file decides.")
 
 
@@ -57,17 +81,18 @@ def own_files() -> list[str]:
 
 def _is_readable(path: Path) -> bool:
     try:
-        _reader(path)
+        reader(path)
     except (BadInput, OSError):
         return False
     return True
 
 
-def _reader(path: Path) -> Callable[[Path], Contents]:
+def reader(path: Path) -> Callable[[Path], Contents]:
+    """What reads this file or folder. Raises BadInput for a format that is not known."""
     suffix = path.suffix.lower()
     if path.is_dir():
         try:
-            choices = ((cifar.is_cifar, cifar.read), (idx.is_idx, idx.read))
+            choices = ((cifar.is_cifar, cifar.read), (idx.is_idx, idx.read), (images.is_images, images.read))
             fitting = [read for fits, read in choices if fits(path)]
         except OSError as error:
             raise BadInput(f"The folder {path.name} cannot be read: {error.strerror}. Check its "
@@ -115,7 +140,7 @@ def _inputs(where: str, x: np.ndarray) -> np.ndarray:
     return x
 
 
-def _view(shape: tuple[int, ...], kind: str) -> str:
+def view_of(shape: tuple[int, ...], kind: str) -> str:
     if len(shape) == 3:
         return "image"
     return {1: "line" if kind == "regression" else "table", 2: "plane"}.get(shape[0], "table")

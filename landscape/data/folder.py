@@ -1,7 +1,8 @@
 """The user's data folder: which files may be opened, and how large they may be.
 
 ``LANDSCAPE_DATA`` names the folder (default: ``data`` in the platform's user data folder of this program),
-``LANDSCAPE_MAX_DATA_BYTES`` the largest file, and the largest float32 array made from one (default 2 GiB).
+``LANDSCAPE_MAX_DATA_BYTES`` the largest file, and the largest float32 array made from one (default 2 GiB). Data beside a
+checkpoint may also be named by their path, under one of the folders of ``LANDSCAPE_ROOTS``.
 """
 
 from __future__ import annotations
@@ -56,15 +57,39 @@ def find(name: str) -> Path:
     return inside(root / name)
 
 
+def roots() -> tuple[Path, ...]:
+    """The folders of ``LANDSCAPE_ROOTS``, links followed; the operator has opened them for reading."""
+    given = os.environ.get("LANDSCAPE_ROOTS", "").split(":")
+    return tuple(Path(part).expanduser().resolve() for part in given if part.strip())
+
+
+def beneath(text: str) -> Path:
+    """The file or folder with the path ``text`` (relative: to the current folder) under one of the ``roots``.
+
+    Raises BadInput for a path with ``..``, one that lies or leads elsewhere through a link, or nothing there.
+    """
+    path = Path(os.path.abspath(Path(text).expanduser()))
+    if ".." in Path(text).parts or not text.isprintable() or not text.strip():
+        raise BadInput(f"Expected a path without '..', found {text!r}. Give the full path.")
+    resolved = Path(os.path.realpath(path))
+    if not any(resolved.is_relative_to(root) for root in roots()):
+        raise BadInput(f"{text} lies outside the folders that may be read: "
+                       f"{', '.join(map(str, roots())) or 'LANDSCAPE_ROOTS is not set'}. Add its folder to LANDSCAPE_ROOTS, "
+                       f"or copy it into the data folder {data_folder()} and call it file:{path.name}.")
+    if not resolved.exists():
+        raise BadInput(f"There is no {path.name!r} in {path.parent}. Check the spelling.")
+    return resolved
+
+
 def inside(path: Path) -> Path:
-    """``path`` with its links followed. Raises BadInput if that leads out of the data folder, or nowhere."""
+    """``path`` with its links followed. Raises BadInput if that leads out of data folder and ``roots``, or nowhere."""
     root = data_folder().resolve()
     try:
         resolved = path.resolve()
     except (OSError, RuntimeError) as error:  # links that lead to each other
         raise BadInput(f"{path.name} cannot be followed to a file ({error}). Copy the data file "
                        "itself.") from None
-    if not resolved.is_relative_to(root):
+    if not any(resolved.is_relative_to(folder) for folder in (root, *roots())):
         raise BadInput(f"{path.name} is a link out of the data folder {data_folder()}. Copy the data file "
                        "itself into the folder.")
     try:

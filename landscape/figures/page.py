@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from landscape import __version__
 from landscape.errors import BadInput, unknown
-from landscape.figures import history, levels, profile, surface, truth
+from landscape.figures import history, levels, profile, story, surface, truth
 from landscape.results import METRICS, Profile, Surface
 
 PLANES = {"optima": "Three independently trained networks", "bezier": "The plane of the Bezier curve",
@@ -26,11 +26,14 @@ def standalone(library, key: str, metric: str = "train_loss") -> str:
     """One HTML page with plotly.js in it: the planes as maps and reliefs, profiles, training, numbers, provenance."""
     run = library.run(key)
     planes, paths = _planes(library, run.key), _paths(library, run.key)
-    if not planes:
+    told = story.parts(library, run.key) if run.recipe == "averaging" else []
+    if not planes and not told:
         raise BadInput(f"Run {run.key} has no surface to show yet: it is {run.status}. Wait until it has drawn one.")
     figures: dict[str, go.Figure] = {}
-    body = [_head(run, metric), _maps(planes, paths, metric, figures), _profiles(paths, metric, figures),
-            _training(library, run.key, figures), _numbers(library.result(run.key, "summary")), _provenance(run)]
+    maps = _maps(planes, paths, metric, figures) if planes else ""
+    body = [_head(run, metric if planes else None), maps, *(_part(part, figures) for part in told),
+            _profiles(paths, metric, figures), _training(library, run.key, figures),
+            _numbers(library.result(run.key, "summary")), _provenance(run)]
     data = json.dumps({name: json.loads(f.to_json(validate=False)) for name, f in figures.items()}).replace("</", "<\\/")
     library_code = get_plotlyjs().replace("</script", "<\\/script")
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -49,6 +52,8 @@ def images(library, key: str, format: str, metric: str = "train_loss") -> dict[s
     planes, paths = _planes(library, run.key), _paths(library, run.key)
     if planes:
         _maps(planes, paths, metric, figures)
+    for part in story.parts(library, run.key) if run.recipe == "averaging" else ():
+        figures |= part.figures
     _profiles(paths, metric, figures)
     _training(library, run.key, figures)
     found = {}
@@ -72,10 +77,19 @@ def _when(seconds: float | None) -> str:
     return "" if seconds is None else f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%d %B %Y, %H:%M} UTC"
 
 
-def _head(run, metric: str) -> str:
-    return (f'<header><p class="over">Loss Valleys</p><h1>{escape(run.title)}</h1><p class="under">{METRICS[metric]} '
-            f"in weight space. Every contour multiplies the excess over the minimum by the same factor; the maps share "
-            f"one scale.</p></header>")
+def _head(run, metric: str | None) -> str:
+    """With the metric of all maps; without one, every map has its own."""
+    said = "Every contour multiplies the excess over the minimum by the same factor"
+    said = f"{METRICS[metric]} in weight space. {said}; the maps share one scale." if metric else f"{said}."
+    return (f'<header><p class="over">Loss Valleys</p><h1>{escape(run.title)}</h1><p class="under">{said}</p></header>')
+
+
+def _part(part: story.Part, figures: dict[str, go.Figure]) -> str:
+    drawn = "".join(_plot(name, figures, figure) for name, figure in part.figures.items())
+    words = f'<p class="lead">{escape(part.words.replace("**", ""))}</p>' if part.words else ""
+    told = " · ".join(f'<span class="{"ok" if ok else "bad"}">{escape(text)}</span>' for text, ok in part.true)
+    return (f'<section><h2>{escape(part.title)}</h2>{words}<div class="pair">{drawn}</div>{part.html}'
+            f'<p class="truth">{told}</p></section>')
 
 
 def _plot(name: str, figures: dict[str, go.Figure], figure: go.Figure) -> str:

@@ -22,6 +22,13 @@ KINDS = {  # how each path is named and drawn, in every figure
     "bezier": {"title": "Bezier curve", "color": "#e8590c", "dash": "solid"},
     "chain": {"title": "polygonal chain", "color": "#cc5fa8", "dash": "solid"},
 }
+METHODS = {  # how a solution is trained: its title and colour in every figure
+    "sgd": {"title": "SGD", "color": "#3b8fd4"},
+    "last": {"title": "last iterate, constant rate", "color": "#8b93a1"},
+    "swa": {"title": "SWA", "color": "#e8590c"},
+    "prediction average": {"title": "average of predictions", "color": "#2f9e6b"},
+    "fge": {"title": "FGE", "color": "#cc5fa8"},
+}
 LABEL = {"size": 14, "color": PAPER, "weight": 600, "shadow": "0 0 3px #14171f, 0 0 5px #14171f"}  # on the ramp
 WALKER = {"color": "#ff3b30", "line": {"width": 2, "color": PAPER}}
 NETWORKS = ("#e8590c", "#3b8fd4", "#2f9e6b", "#cc5fa8", "#c79a00", "#7a6fd0", "#5fb3c9", "#a5673f")  # one per network
@@ -31,6 +38,19 @@ def mix(first: str, second: str, share: float) -> str:
     """The colour ``share`` of the way from one hex colour to another."""
     a, b = (tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in (first, second))
     return "#" + "".join(f"{round(p + (q - p) * share):02x}" for p, q in zip(a, b, strict=True))
+
+
+def clear(color: str, share: float) -> str:
+    """A hex colour that lets the page through: ``share`` of it is seen."""
+    return f"rgba({','.join(str(int(color[i : i + 2], 16)) for i in (1, 3, 5))},{share})"
+
+
+def moments(figure: go.Figure, named: dict[str, float]) -> None:
+    """Dotted vertical lines at these places, each with its name at the top; names that would meet stand below each other."""
+    for i, (title, at) in enumerate(named.items()):
+        figure.add_vline(x=at, line={"color": AXIS, "width": 1, "dash": "dot"}, annotation={
+            "text": title, "showarrow": False, "yref": "paper", "y": 1 - 0.07 * i, "xanchor": "left", "yanchor": "top",
+            "font": {"size": 12}})
 
 
 def ramp(t: float) -> str:

@@ -16,12 +16,13 @@ DISTANCE = "distance in weight space"
 DETAILED = 20_000  # cells up to which the hover tells more than the value: a figure stays below 1 MB
 LIFT = 0.015  # how far marks and curves float above the relief, in units of height
 EYE = {"x": -0.24, "y": -0.8, "z": 1.3}  # high enough for the ridge in front not to hide the valley
+SYMBOLS = {"bend": "diamond", "average": "star"}
 TALL = 0.42  # height of the relief over its longer side
 
 
 def contour(surface: Surface, metric: str, scale: Scale, name: str = "optima",
-            profiles: Sequence[Profile] = ()) -> go.Figure:
-    """Filled contours of one metric on the plane ``name`` (``optima``, ``bezier`` or ``chain``).
+            profiles: Sequence[Profile] = (), lines: bool = True) -> go.Figure:
+    """Filled contours of one metric on the plane ``name`` (``optima``, ``bezier``, ``chain``), with its curves if ``lines``.
 
     Draws z (Y, X) = ``scale.height``, with the value itself in customdata; cells that are not known stay empty.
     ``layout.meta["walkers"]`` holds the hidden marker and the paths it can walk (those of ``profiles`` in this plane).
@@ -34,7 +35,7 @@ def contour(surface: Surface, metric: str, scale: Scale, name: str = "optima",
         showscale=False, connectgaps=False,
         contours={"start": scale.step, "end": TOP + 1e-9, "size": scale.step, "coloring": "fill"},
         line={"width": 0.7, "color": "rgba(12,14,24,0.45)", "smoothing": 0.9}, name=METRICS[metric]))
-    paths = _paths(surface, name, profiles)
+    paths = _paths(surface, name, profiles) if lines else {}
     for kind, xy in paths.items():
         for line in _cased(kind):
             figure.add_scatter(x=_f32(xy[:, 0]), y=_f32(xy[:, 1]), mode="lines", line=line, hoverinfo="skip",
@@ -50,10 +51,11 @@ def contour(surface: Surface, metric: str, scale: Scale, name: str = "optima",
 
 
 def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima",
-           profiles: Sequence[Profile] = ()) -> go.Figure:
+           profiles: Sequence[Profile] = (), lines: bool = True) -> go.Figure:
     """The same as a landscape in three dimensions: z (Y, X) is ``scale.height``, its ticks are the levels' values."""
     _known(surface, metric)
     data, words, template = _hover(surface, metric)
+    data, words = _f32(data.swapaxes(0, 1)), None if words is None else words.T  # a scene looks them up as [x][y]
     x, y = surface.axes
     height = scale.height(surface.values[metric])
     figure = go.Figure(go.Surface(
@@ -66,9 +68,9 @@ def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima",
         lightposition={"x": -4000, "y": -2500, "z": 9000}))
 
     def above(xy):
-        return _bilinear(x, y, height, xy)
+        return bilinear(x, y, height, xy)
 
-    for kind, xy in _paths(surface, name, profiles).items():
+    for kind, xy in (_paths(surface, name, profiles) if lines else {}).items():
         xy = _finer(xy)
         for i, line in enumerate(_cased(kind, thick=1.5)):
             figure.add_scatter3d(x=_f32(xy[:, 0]), y=_f32(xy[:, 1]), z=_f32(above(xy) + LIFT * (1 + 0.5 * i)), mode="lines",
@@ -143,16 +145,16 @@ def _cased(kind: str, thick: float = 1.0) -> list[dict]:
 
 
 def _marks(marks: Sequence[Mark], z: np.ndarray | None = None):
-    """Circles for networks, diamonds for bends; the hover tells the values found by evaluating them directly."""
+    """Circles for networks, diamonds for bends, stars for averages; the hover tells their own values, evaluated directly."""
     lines = [f"<b>{m.name}</b>" + (f"<br>{m.residual:.3g} outside the plane" if m.residual else "") + "".join(
         f"<br>{title} {m.values[key]:.4g}" for key, title in METRICS.items() if key in m.values) for m in marks]
     given = {"x": [m.x for m in marks], "y": [m.y for m in marks], "text": [short(m) for m in marks],
              "hovertext": lines, "hovertemplate": "%{hovertext}<extra></extra>", "showlegend": False, "name": "marks"}
-    symbols = ["diamond" if m.kind == "bend" else "circle" for m in marks]
+    symbols = [SYMBOLS.get(m.kind, "circle") if z is None else "diamond" if m.kind in SYMBOLS else "circle" for m in marks]
     look = {"color": style.PAPER, "symbol": symbols, "line": {"width": 2, "color": style.INK}}
     if z is None:
-        return go.Scatter(**given, mode="markers+text", marker=look | {"size": 11}, textposition="top center",
-                          textfont=style.LABEL)
+        sizes = {"size": [16 if m.kind == "average" else 11 for m in marks]}
+        return go.Scatter(**given, mode="markers+text", marker=look | sizes, textposition="top center", textfont=style.LABEL)
     return go.Scatter3d(**given, mode="markers", z=_rounded(z), marker=look | {"size": 6})
 
 
@@ -218,7 +220,7 @@ def _finer(xy: np.ndarray, times: int = 4) -> np.ndarray:
     return np.stack([np.interp(at, np.arange(len(xy)), xy[:, i]) for i in range(2)], axis=1)
 
 
-def _bilinear(x: np.ndarray, y: np.ndarray, z: np.ndarray, xy: np.ndarray) -> np.ndarray:
+def bilinear(x: np.ndarray, y: np.ndarray, z: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """Heights z (X, Y) at the points xy (T, 2), bilinear, as the drawn surface is; NaN where a corner is not known."""
     i = np.clip(np.searchsorted(x, xy[:, 0], side="right") - 1, 0, len(x) - 2)
     j = np.clip(np.searchsorted(y, xy[:, 1], side="right") - 1, 0, len(y) - 2)

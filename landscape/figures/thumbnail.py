@@ -29,7 +29,7 @@ def thumbnail(surface: Surface, metric: str, scale: Scale) -> str:
         return f"{(x - x0) * size:.1f},{(y1 - y) * size:.1f}"
 
     x, y = np.linspace(x0, x1, width), np.linspace(y1, y0, height)
-    image = base64.b64encode(_png(_coloured(_resampled(surface.axes, scale.height(surface.values[metric]), x, y), scale)))
+    image = base64.b64encode(png(_coloured(_resampled(surface.axes, scale.height(surface.values[metric]), x, y), scale)))
     ends = [at(m.x, m.y) for m in surface.marks[:2]]
     drawn = [_line(ends, ' stroke-dasharray="7,6"', 2.0)] if len(ends) == 2 else []
     if surface.path is not None:
@@ -77,7 +77,7 @@ def _coloured(height: np.ndarray, scale: Scale) -> np.ndarray:
     return table[np.where(known, band, len(colors))]
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def png(pixels: np.ndarray) -> bytes:
     """A PNG file of pixels (h, w, 4) uint8."""
     height, width = pixels.shape[:2]
     rows = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)  # filter 0 in each row

@@ -40,6 +40,18 @@ def line(surface: Surface, metric: str) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
+def said(info: dict, *more: str, metric: str | None = None) -> str:
+    """The line of a picture that is no surface: its data and BatchNorm as ``info`` says, after what was measured of it."""
+    normalisation = info.get("batchnorm")
+    parts = [*more, _data(info, metric)[0][0]]
+    if normalisation:
+        parts.append("no BatchNorm" if normalisation == "none" else f"BatchNorm statistics {normalisation}")
+    if metric is not None and metric.startswith("test"):
+        parts.append("test data is for looking only: nothing was chosen by it")
+    text = " · ".join(part for part in parts if part)
+    return text[:1].upper() + text[1:] + "."
+
+
 def _anchor(surface: Surface) -> tuple[str, bool]:
     found = surface.info.get("anchor_error") or {}
     if not found:

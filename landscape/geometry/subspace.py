@@ -33,8 +33,9 @@ class Subspace:
     def project(self, w: Tensor) -> Tensor:
         """Least-squares coordinates (*n, K) of weights (*n, P), float64."""
         q, r = orthonormal(self.basis.cpu().numpy())
-        offsets = (w.to(self.origin) - self.origin).cpu().numpy().reshape(-1, 1, len(self.origin))
-        z = np.linalg.solve(r, (offsets * q).sum(-1).T).T
+        offsets = (w.to(self.origin) - self.origin).cpu().numpy().reshape(-1, len(self.origin))
+        parts = np.array([(offset * q).sum(-1) for offset in offsets]).reshape(-1, len(q))  # one at a time: P may be large
+        z = np.linalg.solve(r, parts.T).T
         return torch.tensor(z, device=self.origin.device).reshape(*w.shape[:-1], len(self.basis))
 
     def residual(self, w: Tensor) -> Tensor:

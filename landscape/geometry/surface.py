@@ -33,9 +33,9 @@ class Evaluator:
 
     def __init__(self, task: Task, subspace: Subspace, splits: Sequence[str] = ("train", "test"),
                  buffers: Buffers | None = None, threads: int | None = None):
-        self.task, self.subspace, self.splits, self.buffers = task, subspace, tuple(splits), buffers
-        x = task.splits[self.splits[0]][0]
-        self.dtype, self.device = x.dtype, x.device
+        x = task.splits[splits[0]][0]
+        self.task, self.splits, self.buffers, self.dtype, self.device = task, tuple(splits), buffers, task.dtype, x.device
+        self.subspace = Subspace(subspace.origin.to(self.device), subspace.basis.to(self.device), subspace.angle)
         self.threads = 1 if self.device.type != "cpu" else threads or len(os.sched_getaffinity(0))
         vectors = torch.cat([subspace.origin[None], subspace.basis]).cpu().numpy()
         self._squares = np.array([[(a * b).sum() for a in vectors] for b in vectors])
@@ -129,13 +129,21 @@ class Evaluator:
         out = torch.empty(2 * len(self.splits), len(z), dtype=torch.float64)
         for p, w in enumerate(self.subspace.lift(z)):
             w = w.to(self.dtype)
-            buffers = self.task.buffers(w) if self.buffers is None else self.buffers
+            in_one = self.task.own_statistics and self.task.net.batchnorm and self.buffers is None and self.splits == ("test",)
+            buffers = self.task.buffers(w) if self.buffers is None and not in_one else self.buffers
             for s, split in enumerate(self.splits):
                 x, y = self.task.splits[split]
                 sums = torch.zeros(2, dtype=torch.float64)
-                for i in range(0, len(x), BATCH):
-                    outputs = self.task.net(w, x[i : i + BATCH], buffers)
-                    sums[0] += self.task.likelihood.nll(outputs, y[i : i + BATCH]).double().sum().cpu()
-                    sums[1] += self.task.likelihood.error(outputs, y[i : i + BATCH]).double().sum().cpu()
+                if in_one:
+                    sums += self._sums(self.task.net.on_own_statistics(w, x), y)
+                else:
+                    batch = self.task.batch or BATCH
+                    for i in range(0, len(x), batch):
+                        sums += self._sums(self.task.net(w, x[i : i + batch], buffers), y[i : i + batch])
                 out[2 * s : 2 * s + 2, p] = sums / len(x)
         return out
+
+    def _sums(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Sums (2,) over examples of loss and error."""
+        likelihood = self.task.likelihood
+        return torch.stack([likelihood.nll(outputs, y).double().sum(), likelihood.error(outputs, y).double().sum()]).cpu()

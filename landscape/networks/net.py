@@ -94,26 +94,36 @@ class Net:
             ]
         )
 
-    def estimate_batchnorm(self, w: Tensor, batches: list[Tensor], buffers: Buffers | None = None) -> Buffers:
+    def estimate_batchnorm(self, w: Tensor, batches: list[Tensor], buffers: Buffers | None = None,
+                           biased: bool = False) -> Buffers:
         """Buffers with BatchNorm statistics re-estimated for w (P,) on fixed batches; the others as given.
 
         The mean over the batches of each batch's mean and unbiased variance, every layer fed by inputs that the layers
         before normalised with the same batch's statistics: what ``update_bn`` with momentum=None gives. With one batch
-        it is the exact two-pass statistics of that batch. Dropout stays off.
+        it is the exact two-pass statistics of that batch. Dropout stays off. ``biased`` is for one batch: its variances
+        divide by n, not n - 1, so that the network puts out on it what ``on_own_statistics`` does.
         """
         buffers = {name: b.clone() for name, b in (self.buffers if buffers is None else buffers).items()}
         module = self._module("statistics")
-        for name, child in module.named_modules():
-            if isinstance(child, _BatchNorm) and child.track_running_stats:
-                prefix = f"{name}." if name else ""
-                buffers[f"{prefix}running_mean"].zero_()
-                buffers[f"{prefix}running_var"].fill_(1)
-                if f"{prefix}num_batches_tracked" in buffers:
-                    buffers[f"{prefix}num_batches_tracked"].zero_()
+        norms = {f"{name}." if name else "": child for name, child in module.named_modules()
+                 if isinstance(child, _BatchNorm) and child.track_running_stats}
+        for prefix in norms:
+            buffers[f"{prefix}running_mean"].zero_()
+            buffers[f"{prefix}running_var"].fill_(1)
+            if f"{prefix}num_batches_tracked" in buffers:
+                buffers[f"{prefix}num_batches_tracked"].zero_()
         named = self.unflatten(w)
         for x in batches:
             functional_call(module, (dict(named), buffers), (x,))
+        for prefix, child in norms.items() if biased else ():
+            buffers[f"{prefix}running_var"].mul_((child.counted - 1) / child.counted)
         return buffers
+
+    def on_own_statistics(self, w: Tensor, x: Tensor, buffers: Buffers | None = None) -> Tensor:
+        """Outputs (B, ...) of w (P,) on x, BatchNorm with the statistics of x itself: in one pass what
+        ``estimate_batchnorm(w, [x], biased=True)`` and an evaluation give in two."""
+        buffers = {name: b.clone() for name, b in (self.buffers if buffers is None else buffers).items()}
+        return outputs_of(functional_call(self._module("statistics"), (dict(self.unflatten(w)), buffers), (x,)))
 
     def to(self, device=None, dtype=None) -> Net:
         """The same network on another device or in another precision."""
@@ -132,8 +142,14 @@ class Net:
                     if isinstance(child, _BatchNorm):
                         child.train()
                         child.momentum = None
+                        child.register_forward_hook(_count)
             setattr(self._modules, mode, module)
         return getattr(self._modules, mode)
+
+
+def _count(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+    """Note how many numbers of a channel its statistics were made of."""
+    module.counted = out.numel() // out.shape[1]
 
 
 def outputs_of(found) -> Tensor:

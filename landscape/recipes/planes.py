@@ -15,7 +15,7 @@ from landscape.geometry.subspace import Subspace
 from landscape.geometry.surface import Evaluator
 from landscape.networks.net import Buffers
 from landscape.results import Mark, Surface
-from landscape.training.losses import Gaussian
+from landscape.training.losses import ABOVE_CHANCE
 from landscape.training.task import Task
 
 FIRST_BATCH = 16  # networks evaluated before the first chance to save; later batches take about SAVE_PICTURE / 2
@@ -24,29 +24,36 @@ EXPECTED_SHARE = 0.12  # of the cells that an adaptive picture evaluates, for th
 IN_PLANE = 1e-6  # residual / side length up to which a mark counts as lying in the plane
 LEAST_ASPECT = 0.75  # shorter over longer side of a picture
 SPLITS = ("train", "test")
-INTERPOLATED = ("train_nll", "train_error", "test_nll", "test_error")
 
 
 @dataclass(eq=False)
 class Plane:
-    """A plane to be drawn: ``marks`` are (name, kind, w (P,)); ``path`` (T, P) a curve drawn on it, if there is one."""
+    """A plane to be drawn: ``marks`` are (name, kind, w (P,)); ``path`` (T, P) a curve drawn on it, if there is one, or
+    its coordinates (T, 2). ``reach`` is how far the picture goes from the origin along both axes; None lets marks and
+    path decide.
+    """
 
     name: str
     title: str
     task: Task
     subspace: Subspace
     marks: list[tuple[str, str, torch.Tensor]]
-    path: torch.Tensor | None = None
+    path: torch.Tensor | np.ndarray | None = None
     buffers: Buffers | None = None
     said: dict = field(default_factory=dict)  # what the caller has to say in the surface's info
+    splits: tuple[str, ...] = SPLITS
+    reach: float | None = None
 
     def __post_init__(self):
-        self.evaluator = Evaluator(self.task, self.subspace, SPLITS, self.buffers)
+        self.evaluator = Evaluator(self.task, self.subspace, self.splits, self.buffers)
+        self.in_plane: dict[str, dict[str, float]] = {}  # of marks outside the plane: what the plane has at their feet
 
     def axes(self, cells: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
         """Grid lines around marks and path, the same step on both axes, ``cells`` along the longer side."""
-        shown = [w for _, _, w in self.marks] + ([] if self.path is None else list(self.path))
-        z = self.subspace.project(torch.stack(shown).cpu()).numpy()
+        if self.reach is not None:
+            return np.linspace(-self.reach, self.reach, cells), np.linspace(-self.reach, self.reach, cells)
+        z = self.subspace.project(torch.stack([w for _, _, w in self.marks]).cpu()).numpy()
+        z = z if self.path is None else np.concatenate([z, self.walked()])
         low, high = z.min(0), z.max(0)
         low, high = low - margin * (high - low), high + margin * (high - low)
         longest = (high - low).max()
@@ -55,30 +62,44 @@ class Plane:
         step = longest / (cells - 1)
         return tuple(np.linspace(a, b, max(5, round((b - a) / step) + 1)) for a, b in zip(low, high, strict=True))
 
+    def walked(self) -> np.ndarray:
+        """The path in the plane (T, 2)."""
+        return self.path if isinstance(self.path, np.ndarray) else self.subspace.project(self.path.cpu()).numpy()
+
+    def directly(self, w: torch.Tensor) -> dict[str, np.ndarray]:
+        """Metrics (N,) of weights (N, P), evaluated one by one."""
+        like = self.task.splits[self.splits[0]][0]
+        w, found = w.to(like.device, self.task.dtype), {}
+        for split in self.splits:
+            values = self.task.evaluate(w, split, self.buffers)
+            found |= {f"{split}_{q}": values[q].numpy() for q in ("nll", "error", "loss")}
+        return found
+
     def judged(self) -> tuple[tuple[Mark, ...], dict[str, float]]:
         """The marks with their own values, evaluated directly, and the anchor error of each metric.
 
-        The anchor error is the largest difference, over marks that lie in the plane, between the surface's way of
-        evaluating and the direct one: for a loss relative to its excess over the smallest possible value, for an error
-        rate absolute.
+        The anchor error is the largest difference, over the marks, between the surface's way of evaluating and the direct
+        one, for a mark that does not lie in the plane at its foot: for a loss relative to its excess over the smallest
+        possible value, for an error rate absolute.
         """
         w = torch.stack([w for _, _, w in self.marks])
-        direct = {}
-        for split in SPLITS:
-            found = self.task.evaluate(w, split, self.buffers)
-            direct |= {f"{split}_{q}": found[q].numpy() for q in ("nll", "error", "loss")}
         z, residual = self.subspace.project(w.cpu()).numpy(), self.subspace.residual(w.cpu()).numpy()
-        drawn = self.evaluator(z)
         inside = residual <= IN_PLANE * (1 + np.abs(z).max())
-        floor = nll_floor(self.task)
+        direct = self.directly(w)
+        drawn = self.evaluator(z)
+        feet = direct if inside.all() else {m: v.copy() for m, v in direct.items()}
+        if not inside.all():
+            for m, values in self.directly(self.subspace.lift(torch.tensor(z[~inside]))).items():
+                feet[m][~inside] = values
+        floor = self.task.likelihood.floor or 0.0
         anchor = {
             m: float(
-                np.max(
-                    np.abs(drawn[m] - direct[m])[inside]
-                    / (1.0 if m.endswith("error") else np.maximum(direct[m][inside] - floor, 1e-12))
-                )
+                np.max(np.abs(drawn[m] - feet[m]) / (1.0 if m.endswith("error") else np.maximum(feet[m] - floor, 1e-12)))
             )
             for m in direct
+        }
+        self.in_plane = {
+            name: {m: float(drawn[m][i]) for m in direct} for i, (name, _, _) in enumerate(self.marks) if not inside[i]
         }
         marks = tuple(
             Mark(
@@ -100,9 +121,9 @@ def draw(plane: Plane, context, cells: int, margin: float, picture: str, toleran
     """
     axes = plane.axes(cells, margin)
     shape = tuple(map(len, axes))
-    canvas = refine.Picture(shape, channels(plane.task, tolerance))
+    canvas = refine.Picture(shape, channels(plane.task, tolerance, plane.splits))
     before = context.load(f"surface:{plane.name}")
-    if before is not None and before.values["train_nll"].shape != shape:
+    if before is not None and before.evaluated.shape != shape:
         before = None
     marks, anchor = plane.judged()
     walk = refine.exact(canvas) if picture == "exact" else refine.adaptive(canvas)
@@ -134,7 +155,8 @@ class _Drawing:
         if self.before is not None:
             known = self.before.evaluated[tuple(cells.T)]
             if known.any():
-                self.canvas.put(cells[known], {m: self.before.values[m][tuple(cells[known].T)] for m in INTERPOLATED})
+                at = tuple(cells[known].T)
+                self.canvas.put(cells[known], {m: self.before.values[m][at] for m in self.canvas.channels})
             cells = cells[~known]
         while len(cells):
             part, cells = cells[: self.batch], cells[self.batch :]
@@ -161,9 +183,9 @@ class _Drawing:
                 values[m][kept] = self.before.values[m][kept]
             evaluated |= kept
         grid = np.stack(np.meshgrid(*self.axes, indexing="ij"), axis=-1).reshape(-1, 2)
-        penalty = plane.evaluator.penalty(grid).reshape(evaluated.shape)
-        values["train_loss"] = values["train_nll"] + penalty
-        path = None if plane.path is None else plane.subspace.project(plane.path.cpu()).numpy()
+        if "train" in plane.splits:
+            values["train_loss"] = values["train_nll"] + plane.evaluator.penalty(grid).reshape(evaluated.shape)
+        path = None if plane.path is None else plane.walked()
         self.context.save(
             f"surface:{plane.name}",
             Surface(self.axes, values, evaluated, self.marks, path, self._info(values, evaluated, final)),
@@ -175,26 +197,23 @@ class _Drawing:
         measured = {m: e for m, e in canvas.measured.items()}
         if "train_nll" in measured:
             measured["train_loss"] = measured["train_nll"]  # the penalty is exact in every cell
-        sampled = np.where(evaluated, values["train_nll"], 0.0)
-        return plane.said | {
+        first = plane.splits[0]
+        sampled = np.where(evaluated, values[f"{first}_nll"], 0.0)
+        penalty = float(np.mean([m.values[f"{first}_loss"] - m.values[f"{first}_nll"] for m in self.marks]))
+        return plane.said | ({"in_plane": plane.in_plane} if plane.in_plane else {}) | {
             "title": plane.title,
             "angle": plane.subspace.angle,
             "anchor_error": self.anchor,
-            "data": {split: len(plane.task.splits[split][0]) for split in SPLITS},
+            "data": {split: len(plane.task.splits[split][0]) for split in plane.splits},
             "evaluations": int(evaluated.sum()),
             "cells": int(evaluated.size),
             "final": final,
             "not_finite": int((~np.isfinite(sampled)).sum()),
-            "cap": caps(plane.task, float(np.mean([m.values["train_loss"] - m.values["train_nll"] for m in self.marks]))),
+            "cap": {m: cap for m, cap in caps(plane.task, penalty).items() if m in values},
             "weight_decay": plane.task.weight_decay,
             "interpolation": {"held_out": canvas.held_out, **measured} if measured and canvas.held_out else {},
             "test_seen": "A surface of test data is for looking: nothing was chosen by it.",
         }
-
-
-def nll_floor(task: Task) -> float:
-    """The smallest NLL the likelihood allows."""
-    return 0.5 * math.log(2 * math.pi * task.likelihood.variance) if isinstance(task.likelihood, Gaussian) else 0.0
 
 
 def caps(task: Task, penalty: float = 0.0) -> dict[str, float]:
@@ -203,24 +222,19 @@ def caps(task: Task, penalty: float = 0.0) -> dict[str, float]:
     Classes: 1.1 ln C and the error of guessing (the talk's 5 for 100 classes is 1.09 ln 100). Regression: the NLL and
     the error of predicting the mean.
     """
-    y = task.splits["train"][1]
-    if isinstance(task.likelihood, Gaussian):
-        spread = float(y.double().var(unbiased=False))
-        nll, error = nll_floor(task) + 1.1 * spread / (2 * task.likelihood.variance), math.sqrt(spread)
-    else:
-        classes = int(y.max()) + 1
-        nll, error = 1.1 * math.log(classes), 1 - 1 / classes
+    nothing, error = task.likelihood.chance(task.splits["train"][1])
+    floor = task.likelihood.floor or 0.0
+    above = ABOVE_CHANCE * (nothing - floor)
+    nll = floor + (above if math.isfinite(above) and above > 0 else 1.0)
     return {"train_nll": nll, "train_loss": nll + penalty, "test_nll": nll, "train_error": error, "test_error": error}
 
 
-def channels(task: Task, tolerance: float) -> dict[str, refine.Channel]:
+def channels(task: Task, tolerance: float, splits: tuple[str, ...] = SPLITS) -> dict[str, refine.Channel]:
     """How each metric is interpolated. Error rates move in steps of one example, so theirs is the coarser tolerance."""
-    cap, floor = caps(task), nll_floor(task)
+    cap = caps(task)
     made = {}
-    for metric in INTERPOLATED:
-        if metric.endswith("nll"):
-            made[metric] = refine.Channel(cap[metric], tolerance, floor)
-        else:
-            examples = len(task.splits[metric.split("_")[0]][0])
-            made[metric] = refine.Channel(cap[metric], max(4 * tolerance, 3 / (examples * cap[metric])))
+    for split in splits:
+        made[f"{split}_nll"] = refine.Channel(cap[f"{split}_nll"], tolerance, task.likelihood.floor)
+        step = 3 / (len(task.splits[split][0]) * max(cap[f"{split}_error"], 1e-12))
+        made[f"{split}_error"] = refine.Channel(cap[f"{split}_error"], max(4 * tolerance, step))
     return made

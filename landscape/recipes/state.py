@@ -33,13 +33,16 @@ class Keeper:
                 state.log.setdefault(metric, []).append(values)
         now = time.monotonic()
         if now - self._shown >= SAVE_HISTORY:
-            self.context.save(f"history:{self.name}", self.history(state))
+            self.show(state)
             self._shown = now
         if now - self._saved >= SAVE_STATE:
             self.context.save_weights(f"state-{self.name}", pack(state))
             self._saved = now
 
     def finish(self, state: State) -> None:
+        self.show(state)
+
+    def show(self, state: State) -> None:
         self.context.save(f"history:{self.name}", self.history(state))
 
     def history(self, state: State) -> History:
@@ -52,7 +55,9 @@ def pack(state: State) -> dict[str, np.ndarray]:
     """Arrays from which ``unpack`` makes an equal state, bit for bit."""
     arrays = {"parameters": state.parameters, "velocity": state.velocity, "lr": torch.tensor(state.lr, dtype=torch.float64)}
     arrays |= {f"buffer.{name}": b for name, b in state.buffers.items()}
+    arrays["rates"] = torch.tensor(state.rates, dtype=torch.float64)
     arrays |= {f"log.{name}": torch.stack(log) for name, log in state.log.items() if log}
+    arrays |= {f"kept.{name}": torch.stack(kept) for name, kept in state.kept.items() if kept}
     numbers = json.dumps({"epoch": state.epoch, "diverged": state.diverged}).encode()
     return {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()} | {
         "numbers": np.frombuffer(numbers, np.uint8)
@@ -71,4 +76,6 @@ def unpack(arrays: dict[str, np.ndarray]) -> State:
         {k.removeprefix("log."): list(v) for k, v in tensors.items() if k.startswith("log.")},
         tensors["lr"].tolist(),
         {int(k): v for k, v in numbers["diverged"].items()},
+        tensors["rates"].tolist() if "rates" in tensors else [],
+        {k.removeprefix("kept."): list(v) for k, v in tensors.items() if k.startswith("kept.")},
     )

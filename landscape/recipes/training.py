@@ -12,6 +12,8 @@ from landscape.data import Dataset, load
 from landscape.errors import BadInput, Diverged
 from landscape.networks import Net, build
 from landscape.networks.architectures import initial_weights
+from landscape.networks.net import Buffers, row
+from landscape.recipes.places import Places
 from landscape.recipes.state import Keeper
 from landscape.training import sgd
 from landscape.training.task import Task, task_from
@@ -90,6 +92,40 @@ def compute(s: settings.Training, context) -> None:
         raise Diverged(f"Training diverged: {named(state, s.seeds)}. Lower lr (found {s.lr}) and run again.")
 
 
+def trained(reader) -> dict[str, np.ndarray]:
+    """The weights ``optima`` of a training run. Raises BadInput while there are none."""
+    found = reader.load_weights("optima")
+    if found is None:
+        raise BadInput(f"Run {reader.key} has no trained networks yet. Wait until it is done, or start it again.")
+    return found
+
+
+def buffers_of(found: dict[str, np.ndarray], i: int, task: Task) -> Buffers:
+    """The buffers of network i of the weights ``optima``, on the task's device."""
+    where = task.splits["train"][0].device
+    stacked = {k.removeprefix("buffer."): torch.tensor(v) for k, v in found.items() if k.startswith("buffer.")}
+    return {name: b.to(where) for name, b in row(stacked, i, task.net).items()}
+
+
+def anywhere(s: settings.Training) -> settings.Training:
+    """The settings on a device that is there: what was computed on a GPU can be looked at without one."""
+    return s.model_copy(update={"device": "auto"})
+
+
+def places(s: settings.Training, reader) -> Places:
+    """The trained networks, ``seed 0`` ..., each with the BatchNorm statistics of its own training."""
+    p, found = problem(anywhere(s)), trained(reader)
+    finite = [i for i, ok in enumerate(found["finite"]) if ok]
+    names = {i: f"seed {s.seeds[i]}" for i in finite}
+    own = {names[i]: buffers_of(found, i, p.task) for i in finite} if p.task.net.batchnorm else {}
+    return Places(p.dataset, p.task, networks={names[i]: torch.tensor(found["w"][i]) for i in finite}, own=own)
+
+
+def kept(s: settings.Training, tensors: dict[str, torch.Tensor]) -> Problem:
+    """Data, task and module of a network that was kept from a run with these settings."""
+    return problem(anywhere(s))
+
+
 def named(state: sgd.State, seeds: tuple[int, ...]) -> str:
     """Which networks left the finite numbers, and when."""
     return ", ".join(f"seed {seeds[k]} in epoch {epoch}" for k, epoch in sorted(state.diverged.items()))
@@ -102,7 +138,7 @@ def optima(s: settings.Training, context, needed: int) -> dict[str, np.ndarray]:
     """
     own = settings.Training(**{name: getattr(s, name) for name in settings.Training.model_fields})
     reader = context.child("training", own)
-    found = reader.load_weights("optima")
+    found = trained(reader)
     finite = found.pop("finite").astype(bool)
     if finite.sum() < needed:
         lost = reader.load("history:training").info["diverged"]

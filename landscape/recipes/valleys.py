@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from landscape import settings
+from landscape.errors import BadInput
 from landscape.geometry.curves import KINDS, Curve
-from landscape.geometry.subspace import plane
-from landscape.networks.net import row
-from landscape.recipes.curves import points
+from landscape.geometry.subspace import Subspace, plane
+from landscape.networks.net import Buffers
+from landscape.recipes.curves import bends, joined, networks, points
+from landscape.recipes.places import Places
 from landscape.recipes.planes import EXPECTED_SHARE, SPLITS, Plane, draw
-from landscape.recipes.training import optima, problem
+from landscape.recipes.training import anywhere, buffers_of, optima, problem
 from landscape.results import Profile, Summary
 from landscape.training.task import Task
 
 STEPS = 61  # points on a profile, as in the paper
 NAMES = ("optima", *KINDS)
+TITLES = {"bezier": "Bezier curve", "chain": "Polygonal chain"}
 
 
 def compute(s: settings.Valleys, context) -> None:
@@ -24,14 +29,11 @@ def compute(s: settings.Valleys, context) -> None:
     task = (p := problem(s, s.batchnorm_examples)).task
     context.plan(_costs(s, len(p.dataset.train.x), len(p.dataset.test.x)))
     curve_points = points(s, context)
-    found = optima(s, context, needed=3)
-    w = torch.tensor(found["w"]).to(task.splits["train"][0])
-    buffers = None
-    if task.net.batchnorm and s.batchnorm == "stored":
-        stacked = {k.removeprefix("buffer."): torch.tensor(v) for k, v in found.items() if k.startswith("buffer.")}
-        buffers = {k: b.to(w.device) for k, b in row(stacked, 0, task.net).items()}
-    curves = {"segment": Curve(w[:2], "chain")} | {k: Curve(curve_points[k].to(w), k) for k in KINDS}
-    planes = _planes(s, task, w, [int(seed) for seed in found["seed"]], curves, buffers)
+    shapes = _shapes(s, task, optima(s, context, needed=3), curve_points)
+    curves, buffers = shapes.curves, shapes.buffers
+    said = {"batchnorm": shapes.batchnorm, "task": s.task}
+    planes = {name: Plane(name, flat.title, task, flat.subspace, flat.marks, flat.path, buffers, said)
+              for name, flat in shapes.flats.items()}
     drawings = [draw(each, context, s.grid, s.margin, s.picture, s.tolerance) for each in planes.values()]
     for drawing in drawings:  # a first picture of all three before any gets finer
         next(drawing, None)
@@ -54,23 +56,63 @@ def _costs(s: settings.Valleys, train: int, test: int) -> list[tuple[str, float]
     return [("curves", training + curves)] + [(f"surface:{name}", picture * (train + test)) for name in NAMES]
 
 
-def _planes(s, task: Task, w, seeds, curves, buffers) -> dict[str, Plane]:
-    normalisation = "none" if not task.net.batchnorm else (
-        f"stored, of seed {seeds[0]}" if s.batchnorm == "stored" else
-        f"re-estimated at every point on {len(task.batchnorm_batches[0])} training examples")
-    said = {"batchnorm": normalisation, "task": s.task}
+def places(s: settings.Valleys, reader) -> Places:
+    """The three planes, the paths and the marked networks; while the curves are computed, what there is without them."""
+    task = (p := problem(anywhere(s), s.batchnorm_examples)).task
+    found = optima(s, reader, needed=3)
+    try:
+        curve_points = points(s, reader)
+    except BadInput:  # not there yet
+        curve_points = {}
+    shapes = _shapes(s, task, found, curve_points)
+    optimum = [(name, w) for name, _, w in shapes.flats["optima"].marks]
+    return Places(p.dataset, task, {name: flat.subspace for name, flat in shapes.flats.items()}, shapes.curves,
+                  networks(optimum, shapes.curves), shapes.buffers, batchnorm=shapes.batchnorm)
+
+
+@dataclass(frozen=True, eq=False)
+class _Flat:
+    """A plane before anything is evaluated on it; marks and path as in ``planes.Plane``."""
+
+    title: str
+    subspace: Subspace
+    marks: list[tuple[str, str, torch.Tensor]]
+    path: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Shapes:
+    """What the weights span; ``buffers`` are those of every point unless None, ``batchnorm`` says so in words."""
+
+    curves: dict[str, Curve]
+    flats: dict[str, _Flat]
+    buffers: Buffers | None
+    batchnorm: str
+
+
+def _shapes(s: settings.Valleys, task: Task, found: dict, curve_points: dict[str, torch.Tensor]) -> _Shapes:
+    w, seeds = torch.tensor(found["w"]).to(task.splits["train"][0]), [int(seed) for seed in found["seed"]]
+    curves = joined(w, curve_points)
+    buffers, batchnorm = None, "none"
+    if task.net.batchnorm and s.batchnorm == "stored":
+        buffers, batchnorm = buffers_of(found, 0, task), f"stored, of seed {seeds[0]}"
+    elif task.net.batchnorm:
+        batchnorm = f"re-estimated at every point on {len(task.batchnorm_batches[0])} training examples"
+    return _Shapes(curves, _flats(w, seeds, curves), buffers, batchnorm)
+
+
+def _flats(w: torch.Tensor, seeds: list[int], curves: dict[str, Curve]) -> dict[str, _Flat]:
     optimum = [(f"w{i + 1} (seed {seeds[i]})", "optimum", w[i]) for i in range(3)]
-    made = {"optima": Plane("optima", "Three independently trained optima", task, plane(*w[:3].cpu()), optimum,
-                            buffers=buffers, said=said)}
+    made = {"optima": _Flat("Three independently trained optima", plane(*w[:3].cpu()), optimum)}
     ends = [(name, "end", point) for name, _, point in optimum[:2]]
     t = torch.linspace(0, 1, STEPS, dtype=torch.float64)
-    for kind, title in (("bezier", "Bezier curve"), ("chain", "Polygonal chain")):
-        bends = curves[kind].points[1:-1]
+    for kind in [kind for kind in TITLES if kind in curves]:
+        free = curves[kind].points[1:-1]
         # With several bends the plane is the one through the ends and the bend farthest from the segment.
-        away = (bends - 0.5 * (w[0] + w[1])).norm(dim=1) if len(bends) > 1 else torch.zeros(1)
-        marks = ends + [("bend" if len(bends) == 1 else f"bend {i + 1}", "bend", b) for i, b in enumerate(bends)]
-        sub = plane(w[0].cpu(), w[1].cpu(), bends[int(away.argmax())].cpu())
-        made[kind] = Plane(kind, title, task, sub, marks, Curve(curves[kind].points.double(), kind).at(t), buffers, said)
+        away = (free - 0.5 * (w[0] + w[1])).norm(dim=1) if len(free) > 1 else torch.zeros(1)
+        marks = ends + [(name, "bend", bend) for name, bend in bends(curves[kind])]
+        sub = plane(w[0].cpu(), w[1].cpu(), free[int(away.argmax())].cpu())
+        made[kind] = _Flat(TITLES[kind], sub, marks, Curve(curves[kind].points.double(), kind).at(t))
     return made
 
 

@@ -88,7 +88,8 @@ class Server(socketserver.ThreadingTCPServer):
 
     def __init__(self, host: str, pem: str, handlers: dict[str, Callable]):
         super().__init__((host, 0), _Conversation)
-        self.handlers, self.last_call = handlers, time.monotonic()
+        self.handlers, self.last_call, self.calls = handlers, time.monotonic(), 0  # calls being answered now
+        self._counting = threading.Lock()
         self._tls = tls(pem, server=True)
         self.address = f"{host}:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, name="channel", daemon=True).start()
@@ -97,6 +98,17 @@ class Server(socketserver.ThreadingTCPServer):
         plain, address = super().get_request()
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), address
+
+    def answer(self, method: str, args: list, kwargs: dict) -> dict[str, Any]:
+        self._count(1)
+        try:
+            return answered(self.handlers, method, args, kwargs)
+        finally:
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self.calls, self.last_call = self.calls + more, time.monotonic()
 
     def handle_error(self, request, client_address) -> None:
         log.exception("a connection broke")
@@ -116,21 +128,22 @@ class _Conversation(socketserver.BaseRequestHandler):
         try:
             while True:
                 method, args, kwargs = receive(self.request)
-                send(self.request, self._answer(method, args, kwargs))
+                send(self.request, self.server.answer(method, args, kwargs))
         except OSError:
             pass  # the client has gone
 
-    def _answer(self, method: str, args: list, kwargs: dict) -> dict[str, Any]:
-        self.server.last_call = time.monotonic()
-        try:
-            return {"value": self.server.handlers[method](*args, **kwargs)}
-        except errors.LandscapeError as error:
-            return {"error": type(error).__name__, "message": str(error)}
-        except ConnectionError:  # how a handler hangs up
-            raise
-        except Exception as error:
-            log.exception("%s failed", method)
-            return {"error": "", "message": f"{type(error).__name__}: {error}"}
+
+def answered(handlers: dict[str, Callable], method: str, args: list, kwargs: dict) -> dict[str, Any]:
+    """What is sent back for a call: its value, or its error by name. A handler hangs up with a ConnectionError."""
+    try:
+        return {"value": handlers[method](*args, **kwargs)}
+    except errors.LandscapeError as error:
+        return {"error": type(error).__name__, "message": str(error)}
+    except ConnectionError:
+        raise
+    except Exception as error:
+        log.exception("%s failed", method)
+        return {"error": "", "message": f"{type(error).__name__}: {error}"}
 
 
 class Channel:
@@ -149,6 +162,14 @@ class Channel:
             self._socket.settimeout(120)
         except OSError as error:
             raise ConnectionError(f"{address} does not answer: {error}") from None
+
+    @classmethod
+    def over(cls, sock: socket.socket, patience: float) -> Channel:
+        """A channel over a socket that nobody else can reach: one end of a pair, the other in a child process."""
+        channel = cls.__new__(cls)
+        channel._turn, channel._socket = threading.Lock(), sock
+        sock.settimeout(patience)
+        return channel
 
     def call(self, method: str, *args, **kwargs) -> Any:
         with self._turn:

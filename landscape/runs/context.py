@@ -7,16 +7,20 @@ import socket
 import time
 import traceback
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
-from landscape import catalog
-from landscape.errors import Cancelled, LandscapeError, StoreError
+from landscape import ASSETS, catalog
+from landscape.errors import BadInput, Cancelled, LandscapeError, StoreError
 from landscape.runs import weights
+from landscape.runs.archive import PREFIX
+from landscape.runs.library import Library
 from landscape.runs.records import UNFINISHED, decode, encode, identify, plain
+from landscape.runs.shelf import Shelf
 from landscape.runs.stages import Stage
-from landscape.settings import Settings, settings_of
+from landscape.settings import Settings, restored, settings_of
 
 INTERVAL = 0.2  # seconds between two reports
 STOPPED = "Cancelled. What was computed is kept; start it again to go on."
@@ -38,10 +42,22 @@ class Writer(Protocol):
 
 
 class Reader:
-    """The results of another run, for the recipe that asked for it."""
+    """What a run has saved, for the recipe that asked for it and for whoever opens its networks."""
 
-    def __init__(self, writer: Writer, key: str):
+    def __init__(self, writer: Writer | Shelf, key: str):
         self._writer, self.key = writer, key
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        return self._writer.describe(self.key)
+
+    @property
+    def recipe(self) -> str:
+        return self._described["recipe"]
+
+    @property
+    def settings(self) -> Settings:
+        return restored(self.recipe, self._described["settings"])
 
     def load(self, name: str):
         """The result of that name, None if it is not there."""
@@ -51,6 +67,20 @@ class Reader:
     def load_weights(self, name: str) -> dict[str, np.ndarray] | None:
         found = self._writer.load_weights(self.key, name)
         return None if found is None else weights.from_bytes(found)
+
+    def child(self, recipe: str, settings: Settings | dict[str, Any]) -> Reader:
+        """The run of these settings that this one was made from. Raises BadInput if there is none (yet)."""
+        wanted = identify(recipe, settings).settings
+        for parent in self._writer.describe(self.key)["parents"]:
+            found = Reader(self._writer, parent)
+            if found.recipe == recipe and found.settings == wanted:
+                return found
+        raise BadInput(f"Run {self.key} has nothing to open yet: its part {recipe!r} was not computed. Wait until it is "
+                       "there, or start the run again.")
+
+    def other(self, key: str) -> Reader:
+        """Any run of this store or of the gallery."""
+        return Reader(Shelf(Library(ASSETS / "gallery")) if key.startswith(PREFIX) else self._writer, key)
 
 
 class Context(Reader):
@@ -100,6 +130,10 @@ class Context(Reader):
 
     def save_weights(self, name: str, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
         self._writer.save_weights(self.key, name, weights.to_bytes(arrays, metadata))
+
+    def link(self, key: str) -> None:
+        """Note that this run was made from another one, which is then kept as long as this one."""
+        self._writer.link(self.key, key)
 
     def child(self, recipe: str, settings: Settings | dict[str, Any], stage: str | None = None) -> Reader:
         """Another run, computed inside this job unless it is done already; it becomes a parent of this run.

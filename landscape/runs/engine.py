@@ -20,6 +20,7 @@ from pathlib import Path
 from landscape.errors import BadInput, StoreError
 from landscape.runs import worker
 from landscape.runs.channel import Server
+from landscape.runs.clicks import Clicks
 from landscape.runs.context import STOPPED
 from landscape.runs.home import holder, home_of, write_atomically
 from landscape.runs.records import UNFINISHED, identify
@@ -52,7 +53,8 @@ class Engine:
         self.changed = threading.Condition()
         self.stopping = False
         write_atomically(self.store.home / "certificate.pem", self.pem.encode())
-        own = (self.submit, self.cancel, self.delete, self.working, self.alive, self.stop)
+        self.clicks = Clicks(self.store.home)
+        own = (self.submit, self.cancel, self.delete, self.working, self.alive, self.stop, self.open, self.keep, self.warm)
         handlers = {function.__name__: function for function in own} | {"rename": self.store.rename}
         handlers |= {name: getattr(self.store, name) for name in WRITES}
         self.server = Server(get_ip(_host(scheduler)) if scheduler else "127.0.0.1", self.pem, handlers)
@@ -109,6 +111,17 @@ class Engine:
             self.workers[key] = (address, pid)
             return key in self.futures
 
+    # Clicks, answered by a process of their own
+
+    def open(self, where: dict) -> dict[str, bytes | str]:
+        return self.clicks.ask("open", where)
+
+    def keep(self, where: dict, title: str | None) -> str:
+        return self.clicks.ask("keep", where, title, self.server.address)
+
+    def warm(self, run: str | None) -> None:
+        self.clicks.ask("warm", run)
+
     # The loop
 
     def serve(self) -> None:
@@ -119,8 +132,8 @@ class Engine:
                 self._settle()
                 self._dispatch(client)
                 self._insist(client)
-                busy = self.queue or self.futures or self.closing or holder(self.store.home / "server.lock") is not None
-                if busy:
+                busy = self.queue or self.futures or self.closing or self.server.calls
+                if busy or holder(self.store.home / "server.lock") is not None:
                     self.server.last_call = time.monotonic()
                 self.stopping |= time.monotonic() - self.server.last_call > idle
                 if self.stopping:
@@ -128,6 +141,7 @@ class Engine:
                 self.changed.wait(0.1 if self.cancelling else 1.0)
         log.info("ending")
         self.server.shutdown()
+        self.clicks.close()
         client.close()
         if client.cluster is not None:
             client.cluster.close()

@@ -26,7 +26,7 @@ def made(home: Path) -> Path:
     """``home``, made if it was not there, open to its owner only."""
     try:
         if not home.is_dir():
-            home.mkdir(parents=True, mode=0o700)
+            home.mkdir(parents=True, mode=0o700, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"The store's folder {home} cannot be made: {error.strerror}. Choose another with LANDSCAPE_HOME or --home."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,16 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from landscape import ROOT
-from landscape.errors import StoreError
+from landscape.errors import LandscapeError, StoreError
+from landscape.results import Opened
 from landscape.runs.channel import Channel
 from landscape.runs.context import STOPPED
 from landscape.runs.home import holder, home_of, made
 from landscape.runs.library import INTERRUPTED, Library
-from landscape.runs.records import identify
+from landscape.runs.records import checked_title, decode, identify
 from landscape.runs.store import Store
+from landscape.runs.where import checked
 from landscape.settings import Settings
 
 PATIENCE = 30.0  # seconds for an engine to start
+WARM = 30.0  # seconds for which pages need not ask again whether clicks are ready
+log = logging.getLogger(__name__)
+_warmed: dict[tuple[Path, str | None], float] = {}
+_warming = threading.Lock()
 
 
 class Jobs:
@@ -56,6 +63,39 @@ class Jobs:
     def delete(self, key: str) -> None:
         """Remove a run and the runs made only for it. Raises BadInput if it is computing or others were made from it."""
         self._tidy("delete", key)
+
+    def open(self, where: dict[str, Any]) -> Opened:
+        """The network at a place (see ``runs.where``), evaluated there and then, also while a long job runs.
+
+        Raises BadInput for a run, plane, path or network that is not there and for coordinates that are no finite numbers.
+        """
+        found = self._ask("open", checked(where))
+        return decode(found["meta"], found["arrays"])
+
+    def keep(self, where: dict[str, Any], title: str | None = None) -> str:
+        """Keep the network at a place as a run of its own: the run's key. The run it belongs to becomes its parent.
+
+        Raises BadInput as ``open`` does, and for a title of over 200 characters.
+        """
+        return self._ask("keep", checked(where), None if title is None else checked_title(title))
+
+    def warm(self, run: str | None = None) -> None:
+        """Start the engine and the process that answers clicks, so that the first click (on ``run``) is fast too.
+
+        Returns at once and may be called on every rerun of a page; what goes wrong is told by the first click.
+        """
+        now, wanted = time.monotonic(), (self.home, run)
+        with _warming:
+            if now - _warmed.get(wanted, -WARM) < WARM:
+                return
+            _warmed[wanted] = now
+        threading.Thread(target=self._warm, args=(run,), name="warm", daemon=True).start()
+
+    def _warm(self, run: str | None) -> None:
+        try:
+            self._ask("warm", run)
+        except LandscapeError as error:
+            log.info("clicks are not ready: %s", error)
 
     def resume(self) -> bool:
         """Start the engine if runs are waiting for one, as after a power cut; True if there are such runs."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from landscape import catalog
+from landscape.errors import BadInput
 from landscape.results import pack, unpack
 from landscape.settings import Settings, parse
 
@@ -85,6 +86,14 @@ def key_of(recipe: str, settings: Settings, parents: tuple[str, ...] = ()) -> st
     version = catalog.row("recipe", catalog.RECIPES, recipe).defaults.get("version", 1)
     text = json.dumps([recipe, version, settings.canonical(), list(parents)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def checked_title(title: str) -> str:
+    """A title with single spaces. Raises BadInput unless it has 1 to 200 characters."""
+    title = " ".join(title.split())
+    if not 1 <= len(title) <= 200:
+        raise BadInput(f"A title has 1 to 200 characters, found {len(title)}.")
+    return title
 
 
 def encode(result) -> tuple[str, bytes]:

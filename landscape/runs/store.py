@@ -17,7 +17,7 @@ from typing import Any
 from landscape.errors import BadInput, StoreError
 from landscape.runs import schema, weights
 from landscape.runs.home import Lock, holder, home_of, made, store_errors, write_atomically
-from landscape.runs.records import UNFINISHED
+from landscape.runs.records import UNFINISHED, checked_title
 
 
 class Store:
@@ -108,12 +108,12 @@ class Store:
         ]
 
     def describe(self, key: str) -> dict[str, Any]:
-        """What a worker needs to compute the run."""
+        """What a worker needs to compute the run, and the keys of the runs it was made from so far."""
         rows = self._rows("SELECT recipe, settings, status FROM runs WHERE key = ?", key)
         if not rows:
             raise BadInput(f"There is no run {key!r} in {self.home}.")
         recipe, settings, status = rows[0]
-        return {"recipe": recipe, "settings": json.loads(settings), "status": status}
+        return {"recipe": recipe, "settings": json.loads(settings), "status": status, "parents": self.parents(key)}
 
     def begin(self, key: str, host: str, pid: int) -> dict[str, Any]:
         """A new attempt: ``{"attempt": its number from 1, "cpu_seconds": spent by the earlier ones}``."""
@@ -176,9 +176,7 @@ class Store:
         return [parent for (parent,) in self._rows("SELECT parent FROM parents WHERE key = ?", key)]
 
     def rename(self, key: str, title: str) -> None:
-        title = " ".join(title.split())
-        if not 1 <= len(title) <= 200:
-            raise BadInput(f"A title has 1 to 200 characters, found {len(title)}.")
+        title = checked_title(title)
         self.describe(key)
         with self._transaction() as db:
             db.execute("UPDATE runs SET title = ? WHERE key = ?", (title, key))

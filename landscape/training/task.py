@@ -20,7 +20,10 @@ class Task:
     """Net + data + likelihood + weight decay.
 
     ``splits`` maps ``train``, ``validation`` and ``test`` to tensors (x, y). ``penalty`` is half weight decay times the
-    squared norm; ``loss`` is nll + penalty, the objective that is trained.
+    squared norm; ``loss`` is nll + penalty, the objective that is trained. ``batch`` is how many examples a module that is
+    no stack of linear layers is given at a time (None: as many as there are, or as the evaluator likes). With
+    ``own_statistics`` the one batch for BatchNorm is the test set itself (nothing else was given): a network is then
+    judged with the statistics of the very examples it is judged on.
     """
 
     net: Net
@@ -28,6 +31,14 @@ class Task:
     likelihood: Likelihood
     weight_decay: float
     batchnorm_batches: tuple[Tensor, ...] = ()
+    batch: int | None = None
+    own_statistics: bool = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The numbers networks compute with: those of the inputs, or of the weights where inputs are tokens."""
+        x = self.splits["train"][0]
+        return x.dtype if x.is_floating_point() else self.net.dtype
 
     def penalty(self, w: Tensor) -> Tensor:
         """Half weight decay times the squared norm, (N,) for w (N, P)."""
@@ -37,7 +48,7 @@ class Task:
         """Buffers for one w (P,): statistics re-estimated on the fixed training batches, or those given."""
         if not self.net.batchnorm or not re_estimate:
             return given
-        return self.net.estimate_batchnorm(w, list(self.batchnorm_batches), given)
+        return self.net.estimate_batchnorm(w, list(self.batchnorm_batches), given, biased=self.own_statistics)
 
     @torch.no_grad()
     def evaluate(self, w: Tensor, split: str, buffers: Buffers | None = None) -> dict[str, Tensor]:
@@ -51,16 +62,24 @@ class Task:
         step = 1 if self.net.batchnorm else per_network
         for i in range(0, len(w), step):
             part = w[i : i + step]
+            own = buffers
             if self.net.batchnorm:
                 own = self.buffers(part[0]) if buffers is None else row(buffers, i, self.net)
-                outputs = self.net(part[0], x, own)[None]
-            else:
-                outputs = self.net(part, x, buffers)
-            sums[0, i : i + step] = self.likelihood.nll(outputs, y).double().sum(-1).cpu()
-            sums[1, i : i + step] = self.likelihood.error(outputs, y).double().sum(-1).cpu()
+            for start, stop in self.batches(len(x)):
+                if self.net.batchnorm:
+                    outputs = self.net(part[0], x[start:stop], own)[None]
+                else:
+                    outputs = self.net(part, x[start:stop], own)
+                sums[0, i : i + step] += self.likelihood.nll(outputs, y[start:stop]).double().sum(-1).cpu()
+                sums[1, i : i + step] += self.likelihood.error(outputs, y[start:stop]).double().sum(-1).cpu()
         nll, error = sums / len(x)
         penalty = self.penalty(w.double()).cpu()
         return {"nll": nll, "error": self.likelihood.combine(error), "penalty": penalty, "loss": nll + penalty}
+
+    def batches(self, examples: int) -> list[tuple[int, int]]:
+        """(start, stop) of what the net is given at a time."""
+        size = examples if self.net.layers or not self.batch else self.batch
+        return [(i, min(i + size, examples)) for i in range(0, examples, size)]
 
     def log_likelihood(self, w: Tensor) -> Tensor:
         """The SUM of log-likelihoods over the training data, (N,), nats."""
@@ -83,4 +102,4 @@ def task_from(dataset: Dataset, net: Net, weight_decay: float, noise_variance: f
 def _widest(net: Net, x: Tensor) -> int:
     """Numbers the widest layer holds for one example: what one network costs in memory."""
     widths = [layer.outputs for layer in net.layers] if net.layers else [math.prod(x.shape[1:])]
-    return max(widths)
+    return max(1, *widths)

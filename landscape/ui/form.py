@@ -69,11 +69,11 @@ def _advanced(recipe: str, start: Settings, prefix: str) -> dict:
     for i, (name, field) in enumerate(fields.items()):
         if i % 4 == 0:
             columns = st.columns(4)
-        chosen[name] = _widget(columns[i % 4], name, field, getattr(start, name), f"{prefix}-{name}")
+        chosen[name] = widget(columns[i % 4], name, field, getattr(start, name), f"{prefix}-{name}")
     return chosen
 
 
-def _widget(column, name: str, field: FieldInfo, value, key: str):
+def widget(column, name: str, field: FieldInfo, value, key: str):
     """A text field, or a list where the setting has one; what is typed is judged by the settings model, on the server."""
     label = name.replace("_", " ")
     options = list(CHOICES[name]) if name in CHOICES else list(typing.get_args(field.annotation))

@@ -13,6 +13,7 @@ from landscape.figures.profile import maxima_in_words
 from landscape.results import METRICS
 from landscape.runs import Library, Run
 from landscape.ui import plot
+from landscape.ui.places import network_of
 from landscape.ui.reading import PATHS, PLANES, profile_json, profiles, shared_scale, stamp, surface_json, surfaces
 
 TITLES = {"optima": "Three independent optima", "bezier": "Bezier curve", "chain": "Polygonal chain"}
@@ -30,14 +31,14 @@ class View:
     growth: float | None
 
 
-def controls() -> View:
-    """The row above the panels."""
+def controls(shown: tuple[str, ...] = SHOWN) -> View:
+    """The row above the panels; ``shown`` are the metrics that are offered."""
     left, middle, right = st.columns([5, 3, 2], vertical_alignment="bottom")
     asked = st.query_params.get("metric")
     metric = left.segmented_control(
-        "Shown", SHOWN, default=asked if asked in SHOWN else SHOWN[0], format_func=METRICS.get, key="shown", required=True
+        "Shown", shown, default=asked if asked in shown else shown[0], format_func=METRICS.get, key="shown", required=True
     )
-    if (asked or SHOWN[0]) != metric:
+    if (asked or shown[0]) != metric:
         st.query_params["metric"] = metric  # the metric's own name; a bound widget would write its title
     view = middle.segmented_control(
         "View", ["contour", "3D"], default="contour", key="view", bind="query-params", required=True
@@ -87,6 +88,7 @@ def planes(library: Library, run: Run, view: View) -> None:
                 bar=False,
                 name=name,
                 revision=f"{run.key}-{name}",
+                place={"run": run.key, "plane": name, "marks": [network_of(name, m) for m in found[name].marks]},
             )
             said = truth.line(found[name], view.metric)
             (st.caption if truth.anchor_ok(found[name]) else st.error)(said)
@@ -102,14 +104,10 @@ def legend(scale: Scale, metric: str) -> None:
 
 
 def walker(library: Library, run: Run, view: View) -> None:
-    """The slider t and the profile along segment, Bezier and chain, with the maxima in words."""
-    at = stamp(library, run)
-    walked = profiles(library, at)
+    """The slider t: it walks on the planes and opens the networks it passes."""
+    walked = profiles(library, stamp(library, run))
     if not walked:
         return
-    split = view.metric.split("_")[0]
-    loss = view.metric if not view.metric.endswith("error") else f"{split}_loss" if split == "train" else "test_nll"
-    error = f"{split}_error"
     st.markdown("**Walk from one optimum to the other**")
     plot.walk(
         "walk",
@@ -117,6 +115,20 @@ def walker(library: Library, run: Run, view: View) -> None:
         [float(t) for t in walked["segment"].t],
         {name: p.values[view.metric].tolist() for name, p in walked.items()},
         PATHS,
+        run.key,
     )
-    plot.plot(profile_json(walked, at, loss, error), "profile", height=440, group=f"run-{run.key}")
+
+
+def along(library: Library, run: Run, view: View) -> None:
+    """The profile along segment, Bezier and chain, with the maxima in words."""
+    at = stamp(library, run)
+    walked = profiles(library, at)
+    if not walked:
+        return
+    split = view.metric.split("_")[0]
+    loss = view.metric if not view.metric.endswith("error") else f"{split}_loss" if split == "train" else "test_nll"
+    error = f"{split}_error"
+    paths = {style.KINDS[name]["title"]: name for name in walked}
+    plot.plot(profile_json(walked, at, loss, error), "profile", height=440, group=f"run-{run.key}",
+              place={"run": run.key, "paths": paths})
     st.markdown(maxima_in_words(walked, loss) + " " + maxima_in_words(walked, error))

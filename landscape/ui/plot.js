@@ -1,4 +1,5 @@
-// One plot, redrawn in place. Plots of a group share their camera, their ranges and the walker on their curves.
+// One plot, redrawn in place. Plots of a group share their camera, their ranges and the walker on their curves. A click on a
+// plot that knows its place in weight space says which network was clicked; a ring marks every opened one.
 const state = (window.__landscape ||= { groups: {}, walk: {}, cameras: {} });
 state.ranges ||= {};
 
@@ -62,14 +63,16 @@ function isThreeD(layout) { return Object.keys(layout).some((name) => /^scene/.t
 
 function walk(element, Plotly) {
   const where = state.walk[element.__group];
-  if (!where || !element.data) return;
+  if (!element.data) return;
   for (const walker of element.__walkers || []) {
+    if (walker.trail) trail(element, Plotly, walker, where ? where.t : 1);
+    if (walker.trail || !where) continue;
     if (walker.vertical) {
       Plotly.restyle(element, { x: [[where.t, where.t]], visible: true }, [walker.trace]);
       continue;
     }
     const names = Object.keys(walker.paths || {});
-    const name = where.path === "segment" ? "segment" : names.find((n) => n !== "segment") || "segment";
+    const name = names.includes(where.path) ? where.path : names.find((n) => n !== "segment") || "segment";
     const path = walker.paths?.[name];
     if (!path) continue;
     const i = Math.round(where.t * (path.x.length - 1));
@@ -113,6 +116,14 @@ function linked(element, group, Plotly) {
   element.on("plotly_relayouting", send);
 }
 
+// A map of equal aspect is as high as its width allows: nothing stays empty below it on a narrow screen.
+function tall(element, data, layout) {
+  const span = (axis) => Math.abs(axis.range[1] - axis.range[0]);
+  if (!data.place?.plane || !layout.yaxis?.scaleanchor || !element.clientWidth) return data.height;
+  const map = (element.clientWidth - 84) * span(layout.yaxis) / span(layout.xaxis);
+  return Math.round(Math.min(data.height, Math.max(220, map + 76)));
+}
+
 async function draw(element, data, setTriggerValue) {
   const Plotly = await library(data.library);
   const figure = JSON.parse(data.figure);
@@ -121,10 +132,14 @@ async function draw(element, data, setTriggerValue) {
   if (!data.bar) withoutBar(figure);
   themed(layout, element);
   layout.uirevision = data.revision;
+  (element.__fit = () => { element.style.height = `${tall(element, data, layout)}px`; })();
   element.__walkers = layout.meta?.walkers || [];
+  [element.__place, element.__name, element.__rings] = [data.place, data.name, withRings(figure, data.place)];
+  withCursor(element, figure, data.place);
   element.__group = data.group;
   element.__linkRanges = data.link_ranges;
   element.__kind = isThreeD(layout) ? "3d" : "2d";
+  for (const walker of element.__walkers) if (walker.trail && element.__kind === "2d") figure.data[walker.trace].opacity = 0; // drawn by trail()
   const shown = Boolean(element._fullLayout);
   // A redraw keeps the view as it is, also in the middle of a drag; a new plot takes the view of its group.
   const kept = element._fullLayout?.scene?._scene?.getCamera() || state.cameras[data.group];
@@ -141,24 +156,27 @@ async function draw(element, data, setTriggerValue) {
   element.dataset.drawn = String(Number(element.dataset.drawn || 0) + 1);
   if (!shown) {
     if (data.group) linked(element, data.group, Plotly);
-    element.on("plotly_click", (event) => {
-      const point = event.points[0];
-      setTriggerValue("clicked", { x: point.x, y: point.y, z: point.z ?? null, trace: point.data.name ?? null, plot: data.name });
+    clickable(element, setTriggerValue);
+    pointed(element, Plotly);
+    element.on("plotly_afterplot", () => element.__kind === "2d" && element.__walkers.some((walker) => walker.trail) && walk(element, Plotly));
+    window.addEventListener("landscape:rings", element.__onRings = (event) => {
+      if (event.detail.run === element.__place?.run) ring(element, Plotly);
     });
     window.addEventListener("landscape:walk", element.__onWalk = (event) => {
       if (event.detail.group === element.__group) walk(element, Plotly);
     });
     // The outline's colour follows the theme, so that a change of theme is an event.
     element.addEventListener("transitionend", (event) => event.propertyName === "outline-color" && element.__redraw());
-    new ResizeObserver(() => element.isConnected && element._fullLayout && Plotly.Plots.resize(element)).observe(element);
+    new ResizeObserver(() => element.isConnected && element._fullLayout && (element.__fit(), Plotly.Plots.resize(element))).observe(element);
   }
   walk(element, Plotly);
+  ring(element, Plotly);
 }
 
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const element = parentElement.querySelector(".landscape-plot");
-  element.style.height = `${data.height}px`;
+  if (!element._fullLayout) element.style.height = `${data.height}px`;
   element.__redraw = () => {
     const signature = data.digest + getComputedStyle(element).getPropertyValue("--st-text-color");
     if (element.__signature === signature) return;
@@ -174,6 +192,8 @@ export default function (component) {
   element.__redraw();
   return () => {
     if (element.__onWalk) window.removeEventListener("landscape:walk", element.__onWalk);
+    if (element.__onCursor) window.removeEventListener("landscape:cursor", element.__onCursor);
+    if (element.__onRings) window.removeEventListener("landscape:rings", element.__onRings);
     if (state.groups[element.__group]) state.groups[element.__group].delete(element);
     if (window.Plotly && element._fullLayout) window.Plotly.purge(element);
     element.__signature = null;

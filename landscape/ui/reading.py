@@ -14,9 +14,14 @@ from landscape.figures import thumbnail as thumbnails
 from landscape.figures.levels import Scale, common_scale
 from landscape.results import Profile, Surface
 from landscape.runs import Library, Run
+from landscape.ui.places import Pictures
 from landscape.ui.plot import figure_json
 
 VALLEYS = ROOT / "pages/valleys.py"  # page_link takes the path that st.navigation was given
+AVERAGING = ROOT / "pages/averaging.py"
+PAGES = {  # the page that shows the runs of a recipe
+    "valleys": VALLEYS, "network": VALLEYS, "inspect": ROOT / "pages/checkpoints.py", "averaging": AVERAGING,
+}
 PLANES = ("optima", "bezier", "chain")
 PATHS = {"segment": "segment", "bezier": "Bezier", "chain": "chain"}
 STATUS = {"queued": ("waiting", "gray"), "running": ("running", "blue"), "done": ("done", "green"),
@@ -41,6 +46,12 @@ def surfaces(library: Library, stamp: tuple) -> dict[str, Surface]:
 
 def profiles(library: Library, stamp: tuple) -> dict[str, Profile]:
     return _results(library, stamp, "profile", tuple(PATHS))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def pictures_of(_library: Library, stamp: tuple) -> Pictures:
+    """All surfaces and profiles of a run, whatever their names, read again only when something was saved."""
+    return Pictures(_library, stamp[1])
 
 
 @st.cache_data(max_entries=256, show_spinner=False)

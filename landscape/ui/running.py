@@ -15,14 +15,43 @@ STAGES = {
     "surface:optima": "Plane of the three optima",
     "surface:bezier": "Plane of the Bezier curve",
     "surface:chain": "Plane of the chain",
+    "report": "Reading and judging the files",
+    "average": "Averaging the weights",
+    "components": "Principal components",
+    "pairs": "Every pair",
+    "surface:random": "Random plane",
+    "surface:plane": "Plane of the three networks",
+    "surface:pca": "Plane of the principal components",
+    "profile:line": "Line between the two",
+    "profile:matched": "Line after matching hidden units",
+    "curve": "Training a curve",
+    "profile:bezier": "Along the curve",
+    "profile:line 1": "First random line",
+    "profile:line 2": "Second random line",
+    "walk": "SGD's walk and its branches",
+    "branches": "Longer budgets and cycles",
+    "surface:walk": "Plane of W1, W2 and W3",
+    "surface:twin": "Plane of SGD, SWA and their start",
+    "surface:random sgd": "Random plane around SGD",
+    "surface:random swa": "Random plane around SWA",
+    "rays": "Random rays",
+    "width": "Width in numbers",
+    "gap": "Mean network against mean of networks",
+    "shells": "Shells",
+    "ensembles": "Ensembles",
+    "table": "Results table",
+    "histories": "Errors along the way",
     "starting": "Starting",
 }
 
 
-def named(stage: str) -> str:
+OWN = {"averaging": {"curves": "Judging the snapshots"}}  # stages that another recipe has under the same name
+
+
+def named(stage: str, recipe: str = "") -> str:
     """A stage in words; the stages of a run made for another come as ``curves: training``."""
     last = stage.rsplit(": ", 1)[-1]
-    return STAGES.get(last, last)
+    return OWN.get(recipe, {}).get(stage) or STAGES.get(last, last)
 
 
 def progress(library: Library, run: Run) -> None:
@@ -33,7 +62,7 @@ def progress(library: Library, run: Run) -> None:
         if now is None:
             st.progress(0.0, "Waiting for a worker" if run.status == "queued" else "Starting")
         else:
-            stage = named(now.stage)
+            stage = named(now.stage, run.recipe)
             detail = now.detail
             where = (
                 f", epoch {detail['epoch']} of {detail['epochs']}"

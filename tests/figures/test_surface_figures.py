@@ -18,6 +18,11 @@ def scale(surface):
     return levels.common_scale([surface.values["train_loss"]], surface.info["cap"]["train_loss"])
 
 
+def told(trace) -> np.ndarray:
+    """What the hover reads, (X, Y, ...): plotly looks it up by row and column in a map, by x and y in a scene."""
+    return trace.customdata.swapaxes(0, 1) if trace.type == "contour" else trace.customdata
+
+
 @DRAW
 def test_evenly_spaced_contours_are_the_levels(draw, surface, scale):
     trace = draw(surface, "train_loss", scale, name="bezier").data[0]
@@ -33,7 +38,7 @@ def test_x_runs_along_columns_and_empty_cells_stay_empty(draw, surface, scale):
     assert trace.z.dtype == np.float32
     assert np.isnan(trace.z[3, 2])
     assert np.isnan(trace.z).sum() == 1
-    np.testing.assert_allclose(trace.customdata[..., 0].T, surface.values["train_loss"].astype(np.float32))
+    np.testing.assert_allclose(told(trace)[..., 0], surface.values["train_loss"].astype(np.float32))
 
 
 @DRAW
@@ -41,10 +46,11 @@ def test_hover_tells_how_a_value_is_known_and_how_far_the_marks_are(draw, surfac
     trace = draw(surface, "train_loss", scale).data[0]
     assert trace.text[0][0] == "evaluated"
     assert trace.text[1][0] == "interpolated"
+    assert len(trace.text) == len(trace.customdata)
     i, j = 7, 11
     x, y = surface.axes[0][i], surface.axes[1][j]
     want = [np.hypot(x, y), np.hypot(x - 10, y), np.sqrt((x - 5) ** 2 + (y - 6) ** 2 + 2.0**2)]
-    np.testing.assert_allclose(trace.customdata[j, i, 1:], want, rtol=1e-6)
+    np.testing.assert_allclose(told(trace)[i, j, 1:], want, rtol=1e-6)
     assert "w1 %{customdata[1]" in trace.hovertemplate
     assert "bend %{customdata[3]" in trace.hovertemplate
 
@@ -78,7 +84,7 @@ def test_the_walker_and_the_curve_float_above_the_relief(surface, scale, profile
     figure = S.relief(surface, "train_loss", scale, name="bezier", profiles=list(profiles.values()))
     x, y = surface.axes
     for path in figure.layout.meta["walkers"][0]["paths"].values():
-        ground = S._bilinear(x, y, scale.height(surface.values["train_loss"]), np.array([path["x"], path["y"]]).T)
+        ground = S.bilinear(x, y, scale.height(surface.values["train_loss"]), np.array([path["x"], path["y"]]).T)
         assert (np.array(path["z"]) > ground).all()
 
 
@@ -86,7 +92,7 @@ def test_bilinear_is_exact_for_a_plane():
     x, y = np.linspace(0, 1, 4), np.linspace(-2, 3, 7)
     z = 2 * x[:, None] - 3 * y
     at = np.array([[0.3, 1.1], [0, -2], [1, 3], [0.99, 0.01]])
-    np.testing.assert_allclose(S._bilinear(x, y, z, at), 2 * at[:, 0] - 3 * at[:, 1])
+    np.testing.assert_allclose(S.bilinear(x, y, z, at), 2 * at[:, 0] - 3 * at[:, 1])
 
 
 def test_sides_keep_their_proportion(surface, scale):

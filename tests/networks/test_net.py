@@ -1,6 +1,7 @@
 """Net: any module as a function of a flat vector, the user's module untouched, batched equal to one by one."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -162,3 +163,32 @@ def test_initial_weights_depend_on_the_generator_alone():
     b = initial_weights(module, torch.Generator().manual_seed(5))
     assert torch.equal(a, b)
     assert not torch.equal(a, initial_weights(module, torch.Generator().manual_seed(6)))
+
+
+def test_one_pass_on_own_statistics_is_the_two_passes_of_a_biased_estimate():
+    """What the network puts out while its statistics are measured, and with them afterwards; its own stay as they were."""
+    module = build("preresnet8", (1, 8, 8), 4)
+    net = Net(module)
+    x, before = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)), net.buffers
+    estimated = net.estimate_batchnorm(net.initial, [x], biased=True)
+    assert torch.allclose(net.on_own_statistics(net.initial, x), net(net.initial, x, estimated), atol=1e-5)
+    unbiased = net.estimate_batchnorm(net.initial, [x])
+    assert not torch.allclose(net(net.initial, x, unbiased), net(net.initial, x, estimated), atol=1e-3)
+    assert all(torch.equal(b, net.buffers[name]) for name, b in before.items())
+
+
+class Wrapped(nn.Module):
+    """A network of a library that wraps its predictions."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.inner, self.form = nn.Linear(3, 2), form
+
+    def forward(self, x):
+        return self.form(self.inner(x))
+
+
+@pytest.mark.parametrize("form", [lambda y: {"logits": y}, lambda y: SimpleNamespace(logits=y, loss=None)])
+def test_outputs_in_a_wrapping_are_unwrapped(form):
+    net, x = Net(Wrapped(form)), torch.ones(4, 3)
+    assert torch.equal(net(net.initial, x), net.module.inner(x))

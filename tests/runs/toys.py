@@ -84,7 +84,14 @@ def pair(settings: Pair, context) -> None:
     )
 
 
+def trap(settings: Walk, reader) -> None:
+    """Places that nobody comes back from."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 RECIPES = {
     "walk": Row("Walk", "A random walk.", "toys:walk", {"settings": "toys:Walk"}),
+    "trap": Row("Trap", "A walk whose networks end the process that opens them.", "toys:walk",
+                {"settings": "toys:Walk", "places": "toys:trap"}),
     "pair": Row("Pair", "Two random walks.", "toys:pair", {"settings": "toys:Pair"}),
 }

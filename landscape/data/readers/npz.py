@@ -21,8 +21,10 @@ WANTED = ("Store arrays x and y (one set), or x_train, y_train, x_test, y_test a
           "x_validation, y_validation: np.savez_compressed(name, x=..., y=...).")
 
 
-def read(path: Path) -> Contents:
+def read(path: Path, inputs_alone: bool = False) -> Contents:
     """``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test`` ...; other arrays are never decompressed.
+
+    With ``inputs_alone`` a set may lack its y (tokens are their own targets); it is then the x.
 
     Raises BadInput for a file that is no zip, is damaged or truncated, lacks these arrays, holds objects
     (pickles), or would unpack to more than the size limit.
@@ -30,13 +32,13 @@ def read(path: Path) -> Contents:
     with opened(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                return Contents(_sets(path.name, archive))
+                return Contents(_sets(path.name, archive, inputs_alone))
         except UNREADABLE as error:
             raise BadInput(f"{path.name} is not a readable npz file: {error}. It may be damaged or cut off; "
                            f"write it again. {WANTED}") from None
 
 
-def _sets(name: str, archive: zipfile.ZipFile) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _sets(name: str, archive: zipfile.ZipFile, inputs_alone: bool) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     members = {}
     for info in archive.infolist():
         if info.filename in members:
@@ -46,7 +48,9 @@ def _sets(name: str, archive: zipfile.ZipFile) -> dict[str, tuple[np.ndarray, np
     pairs = {which: (f"x{end}", f"y{end}") for which, end in
              {POOL: "", **{which: f"_{which}" for which in SETS}}.items()}
     present = {which: pair for which, pair in pairs.items() if any(f"{key}.npy" in members for key in pair)}
-    keys = [key for pair in present.values() for key in pair]
+    if inputs_alone:
+        present = {which: (x, y if f"{y}.npy" in members else x) for which, (x, y) in present.items()}
+    keys = list(dict.fromkeys(key for pair in present.values() for key in pair))
     missing = [key for key in keys if f"{key}.npy" not in members]
     if not present or missing or (POOL in present) == ("train" in present):
         found = ", ".join(sorted(name.removesuffix(".npy") for name in members)) or "nothing"

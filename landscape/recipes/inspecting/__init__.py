@@ -1,0 +1,1 @@
+"""The parts of ``recipes.inspect``, one topic a file."""

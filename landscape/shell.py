@@ -1,0 +1,74 @@
+"""What commands share: words to the user, one JSON value, a run computed and waited for."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from landscape.errors import LandscapeError
+from landscape.runs import Jobs, Library, Run
+from landscape.runs.local import compute_here
+from landscape.runs.records import Identity
+from landscape.runs.terminal import Follower, wait
+
+Compute = Callable[[Identity, Path | None, Library], str]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value) -> None:
+    """One line of strict JSON: what is not a number (a diverged loss) is null."""
+
+    def strict(value):
+        if isinstance(value, dict):
+            return {str(k): strict(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [strict(v) for v in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    print(json.dumps(strict(value), allow_nan=False), flush=True)
+
+
+def setting(text: str) -> tuple[str, str]:
+    """``name=value`` as typed behind ``--set``."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise typer.BadParameter(f"expected name=value, found {text!r}", param_hint="--set")
+    return name.strip(), value
+
+
+def finished(wanted: Identity, home: Path | None, compute: Compute) -> tuple[Library, Run]:
+    """The run once it is done, its progress shown meanwhile. Raises LandscapeError if it failed, exits 130 on Ctrl-C."""
+    library = Library(home)
+    try:
+        with Follower(library, wanted.key):
+            message = compute(wanted, home, library)
+    except KeyboardInterrupt:
+        say(f"Stopped. What was computed is kept as run {wanted.key}; the same command goes on from there.")
+        raise SystemExit(130) from None
+    ended = library.run(wanted.key)
+    if ended.status != "done":
+        raise LandscapeError(f"Run {ended.key} {ended.status}: {message or ended.message}")
+    return library, ended
+
+
+def with_engine(wanted: Identity, home: Path | None, library: Library) -> str:
+    """Compute with the engine if there is one (or a scheduler to go to), else in this process: why it failed, if so."""
+    jobs = Jobs(home)
+    if jobs.engine() is None and not os.environ.get("LANDSCAPE_SCHEDULER"):
+        return compute_here(wanted.recipe, wanted.settings, home)[2]
+    jobs.submit(wanted.recipe, wanted.settings)
+    try:
+        wait(library, wanted.key)
+    except KeyboardInterrupt:
+        jobs.cancel(wanted.key)
+        raise
+    return ""

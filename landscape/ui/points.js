@@ -1,0 +1,111 @@
+// Points of a plot that are networks: which one was clicked, and the rings around those that are open. Read before plot.js.
+(window.__landscape ||= { groups: {}, walk: {}, cameras: {} }).rings ||= {};
+
+function nearest(values, at) {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (Math.abs(values[i] - at) < Math.abs(values[best] - at)) best = i;
+  return best;
+}
+
+// The network at a point of the screen on a flat plot: a mark that is near, the cell, or the nearest line's nearest t.
+// Read off the axes: what the pointer last hovered may be outdated after a redraw, and there is none on a touch screen.
+function pointedAt(element, place, event) {
+  const box = element.getBoundingClientRect(), layout = element._fullLayout;
+  const axes = (trace) => [layout["xaxis" + (trace.xaxis || "x").slice(1)], layout["yaxis" + (trace.yaxis || "y").slice(1)]];
+  if (place.plane) {
+    const map = element._fullData[0], [xaxis, yaxis] = axes(map);
+    const px = event.clientX - box.left - xaxis._offset, py = event.clientY - box.top - yaxis._offset;
+    const marks = element._fullData.find((trace) => trace.name === "marks");
+    const on = marks ? [...marks.x].findIndex((x, i) => Math.hypot(xaxis.l2p(x) - px, yaxis.l2p(marks.y[i]) - py) < 12) : -1;
+    if (place.marks?.[on]) return { network: place.marks[on] };
+    return { plane: place.plane, x: Number(map.x[nearest(map.x, xaxis.p2l(px))]), y: Number(map.y[nearest(map.y, yaxis.p2l(py))]) };
+  }
+  let best = null;
+  for (const trace of element._fullData) {
+    if (trace.mode !== "lines" || !place.paths?.[trace.name] || trace.visible !== true) continue;
+    const [xaxis, yaxis] = axes(trace), py = event.clientY - box.top - yaxis._offset;
+    const i = nearest(trace.x, xaxis.p2l(event.clientX - box.left - xaxis._offset)), far = Math.abs(yaxis.l2p(trace.y[i]) - py);
+    if (py >= 0 && py <= yaxis._length && (!best || far < best.far)) best = { far, where: { path: place.paths[trace.name], t: Number(trace.x[i]) } };
+  }
+  return best?.where;
+}
+
+// A click is a press and a release at one place: a scene reports clicks also while it is being turned.
+function clickable(element, setTriggerValue) {
+  let hovered = null;
+  const open = (where) => {
+    if (!where) return;
+    if (where.plane) ring(element, window.Plotly, [{ letter: "", planes: { [where.plane]: [where.x, where.y] } }]);
+    window.dispatchEvent(new CustomEvent("landscape:open", { detail: { run: element.__place.run, where, element } }));
+  };
+  const inScene = ([point]) => {
+    const place = element.__place, name = point.data.name === "marks" ? place.marks?.[point.pointNumber] : null;
+    return name ? { network: name } : { plane: place.plane, x: Number(point.x), y: Number(point.y) };
+  };
+  for (const name of ["plotly_hover", "plotly_click"]) element.on(name, (event) => {
+    hovered = event.points;
+    const point = event.points[0];
+    if (name === "plotly_click" && !element.__place)
+      setTriggerValue("clicked", { x: point.x, y: point.y, z: point.z ?? null, trace: point.data.name ?? null, plot: element.__name });
+  });
+  element.on("plotly_unhover", () => { hovered = null; });
+  element.addEventListener("pointerdown", (down) => {
+    const scene = element.__kind === "3d";
+    if (!element.__place || down.button || !down.target.matches(scene ? "canvas" : ".nsewdrag")) return;
+    window.addEventListener("pointerup", (up) => {
+      if (Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) > 5) return;
+      if (scene) setTimeout(() => hovered && open(inScene(hovered)), 60); // the scene looks what is there when it draws
+      else open(pointedAt(element, element.__place, up));
+    }, { once: true, capture: true });
+  }, true);
+}
+
+// The height of a drawn surface at a point of its plane, between its cells as they are drawn; null where it is empty.
+function heightAt(element, at) {
+  const surface = element._fullData.find((trace) => trace.type === "surface");
+  const cell = (axis, v) => { let i = 0; while (i < axis.length - 2 && axis[i + 1] <= v) i++; return [i, (v - axis[i]) / (axis[i + 1] - axis[i])]; };
+  const [i, u] = cell(surface.x, at[0]), [j, v] = cell(surface.y, at[1]), z = surface.z;
+  if (!(u >= -1e-6 && u <= 1 + 1e-6 && v >= -1e-6 && v <= 1 + 1e-6)) return null;
+  const found = (1 - u) * (1 - v) * z[j][i] + u * (1 - v) * z[j][i + 1] + (1 - u) * v * z[j + 1][i] + u * v * z[j + 1][i + 1];
+  return Number.isFinite(found) ? found + 0.06 : null;
+}
+
+// Traces for the rings of opened points: one on a plane, one on each line of a profile.
+function withRings(figure, place) {
+  if (!place) return [];
+  const three = isThreeD(figure.layout || {}), look = { hoverinfo: "skip", showlegend: false, name: "ring", visible: false, x: [null], y: [null] };
+  const add = (more, entry) => { figure.data.push({ ...look, ...more }); return { trace: figure.data.length - 1, ...entry }; };
+  if (place.plane) return [three
+    ? add({ type: "scatter3d", z: [null], mode: "markers", marker: { symbol: "circle-open", size: 16, line: { width: 4 } } }, { plane: place.plane, three })
+    : add({ type: "scatter", mode: "markers+text", marker: { symbol: "circle-open" }, textposition: "middle right",
+      textfont: { size: 14, color: "#fff", weight: 700, shadow: "0 0 3px #14171f, 0 0 5px #14171f" } }, { plane: place.plane })];
+  return figure.data.map((trace, i) => [trace, i]).filter(([trace]) => trace.mode === "lines" && place.paths?.[trace.name]).map(([trace, i]) =>
+    add({ type: "scatter", mode: "markers", marker: { symbol: "circle-open" }, cliponaxis: false, xaxis: trace.xaxis, yaxis: trace.yaxis },
+      { path: place.paths[trace.name], line: i }));
+}
+
+const RING = { A: "#ff3b30", B: "#3b8fd4" };
+
+function ring(element, Plotly, given) {
+  const opened = given || window.__landscape.rings[element.__place?.run] || [];
+  for (const entry of element.__rings || []) {
+    const points = opened.map((one) => {
+      if (entry.plane) return one.planes[entry.plane] && [...one.planes[entry.plane], one];
+      if (one.path !== entry.path) return null;
+      const line = element._fullData[entry.line], i = Math.round(one.t * (line.x.length - 1));
+      return [one.t, line.y[i], one];
+    }).filter(Boolean);
+    const heights = entry.three ? points.map((point) => heightAt(element, point)) : null;
+    const kept = points.filter((_, i) => !heights || heights[i] !== null);
+    const twice = (pick) => kept.flatMap((point) => [pick(point, 0), pick(point, 1)]);
+    const change = entry.three
+      ? { x: [kept.map((p) => p[0])], y: [kept.map((p) => p[1])], z: [heights.filter((h) => h !== null)], "marker.color": [kept.map((p) => RING[p[2].letter || "A"])] }
+      : { x: [twice((p) => p[0])], y: [twice((p) => p[1])], text: [twice((p, i) => (i ? `  ${p[2].letter || ""}` : ""))],
+        "marker.color": [twice((p, i) => (i ? RING[p[2].letter || "A"] : "#fff"))],
+        "marker.size": entry.plane ? 20 : 14, "marker.line.width": [twice((_, i) => (i ? 3 : 6.5))] };
+    const shown = kept.length > 0;
+    if (!shown && !entry.shown) continue;
+    entry.shown = shown;
+    Plotly.restyle(element, shown ? { ...change, visible: true } : { visible: false }, [entry.trace]);
+  }
+}
