@@ -28,8 +28,10 @@ STAGES = {
     "profile:bezier": "Along the curve",
     "profile:line 1": "First random line",
     "profile:line 2": "Second random line",
-    "walk": "SGD's walk and its branches",
-    "branches": "Longer budgets and cycles",
+    "start": "SGD up to where the ways part",
+    "sgd": "SGD with a falling rate",
+    "constant": "SGD at a constant rate, to be averaged",
+    "fge": "FGE's cycles",
     "surface:walk": "Plane of W1, W2 and W3",
     "surface:twin": "Plane of SGD, SWA and their start",
     "surface:random sgd": "Random plane around SGD",
@@ -45,13 +47,12 @@ STAGES = {
 }
 
 
-OWN = {"averaging": {"curves": "Judging the snapshots"}}  # stages that another recipe has under the same name
-
-
-def named(stage: str, recipe: str = "") -> str:
+def named(stage: str) -> str:
     """A stage in words; the stages of a run made for another come as ``curves: training``."""
     last = stage.rsplit(": ", 1)[-1]
-    return OWN.get(recipe, {}).get(stage) or STAGES.get(last, last)
+    if last.startswith("sgd-"):
+        return f"SGD with {last.removeprefix('sgd-')} budgets"
+    return STAGES.get(last, last)
 
 
 def progress(library: Library, run: Run) -> None:
@@ -62,7 +63,7 @@ def progress(library: Library, run: Run) -> None:
         if now is None:
             st.progress(0.0, "Waiting for a worker" if run.status == "queued" else "Starting")
         else:
-            stage = named(now.stage, run.recipe)
+            stage = named(now.stage)
             detail = now.detail
             where = (
                 f", epoch {detail['epoch']} of {detail['epochs']}"

@@ -128,7 +128,7 @@ def test_each_result_can_be_shown_alone(tmp_path, monkeypatch, name):
     fill(tmp_path, {name: walked.results()[name]})
     app = page(monkeypatch, tmp_path, run=KEY)
     assert not app.error, [e.value for e in app.error]
-    assert any(name in section.needs for section in SECTIONS) or name in ("function", "line", "history:sgd",
+    assert any(name in section.needs for section in SECTIONS) or name in ("function", "line", "summary", "history:sgd",
                                                                          "history:training", "history:prediction average")
 
 

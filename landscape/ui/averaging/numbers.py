@@ -69,9 +69,11 @@ def _gaussian(dimensions: int, k: int) -> str:
 
 def summary(story: Story) -> None:
     """What this run says, in the words of its own table, and the numbers to take away."""
-    found: Summary = story.found["summary"]
-    verdict = story.found["table"].values.get("verdict", ()) if "table" in story.found else ()
+    verdict = story.found["table"].values.get("verdict", ())
     st.markdown("\n".join(f"- {sentence}" for sentence in verdict[:HEADLINES]))
+    found: Summary | None = story.found.get("summary")
+    if found is None:
+        return
     seconds = found.values.get("cpu_seconds", story.run.cpu_seconds)
     st.caption(f"{seconds:.0f} CPU seconds for everything on this page. Averaging changes neither the loss nor the "
                "network, and costs one more copy of the weights.")

@@ -59,7 +59,7 @@ SECTIONS = (
     Section("curves", "Slide 20", "A high constant rate",
             "“Averaging bad models does not give good solutions. Averaging bad weights can give great solutions”: the "
             "talk's claim, held against this run.", training.constant, ("history:swa", "history:last")),
-    Section("summary", "Slide 21", "Summary", "What this run says.", numbers.summary, ("summary",)),
+    Section("summary", "Slide 21", "Summary", "What this run says.", numbers.summary, ("table",)),
 )
 
 
