@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bench import grid, learning, pipelines
+from bench import grid, inspection, learning, pipelines
 from bench.measure import BUSY, Others, Row, table
 
-WORKLOADS = ("grid", "training", "pipelines")
+WORKLOADS = ("grid", "training", "pipelines", "inspect")
 
 
 def measure(workloads: list[str], rival: Path | None) -> list[Row]:
@@ -25,6 +25,7 @@ def measure(workloads: list[str], rival: Path | None) -> list[Row]:
             "grid": lambda: grid.rows(rival),
             "training": learning.rows,
             "pipelines": lambda: pipelines.rows(Path(home)),
+            "inspect": lambda: inspection.rows(Path(home)),
         }
         rows = []
         for name in workloads:

@@ -201,7 +201,8 @@ def data(as_json: Json = False) -> None:
 
 @app.command()
 def bench(
-    workloads: Annotated[list[str] | None, typer.Argument(help="grid, training, pipelines; all if none is named.")] = None,
+    workloads: Annotated[list[str] | None, typer.Argument(
+        help="grid, training, pipelines, inspect; all if none is named.")] = None,
     as_json: Json = False,
     rival: Annotated[Path | None, typer.Option(help="Environment that has loss-landscapes (make bench makes one).")] = None,
 ) -> None:

@@ -129,7 +129,8 @@ class Evaluator:
         out = torch.empty(2 * len(self.splits), len(z), dtype=torch.float64)
         for p, w in enumerate(self.subspace.lift(z)):
             w = w.to(self.dtype)
-            in_one = self.task.own_statistics and self.task.net.batchnorm and self.buffers is None and self.splits == ("test",)
+            free = self.task.net.batchnorm and self.buffers is None
+            in_one = free and self.task.own_statistics and self.splits == ("test",)
             buffers = self.task.buffers(w) if self.buffers is None and not in_one else self.buffers
             for s, split in enumerate(self.splits):
                 x, y = self.task.splits[split]

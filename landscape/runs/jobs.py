@@ -174,7 +174,7 @@ class Jobs:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": path, "LANDSCAPE_HOME": str(self.home)},
             )
         threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie when it ends
         return process

@@ -10,7 +10,8 @@ function reveal(box, clicked) {
   if (top < window.innerHeight - 220) return;
   const wanted = top - window.innerHeight + Math.max(440, window.innerHeight * 0.45);
   const both = above > 0 && top - above < window.innerHeight - 150;
-  box.closest("[data-testid=stMain]")?.scrollBy({ top: both ? Math.min(wanted, above) : wanted, behavior: "smooth" });
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
+  box.closest("[data-testid=stMain]")?.scrollBy({ top: both ? Math.min(wanted, above) : wanted, behavior });
 }
 
 export default function (component) {

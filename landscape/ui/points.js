@@ -52,9 +52,11 @@ function clickable(element, setTriggerValue) {
   element.addEventListener("pointerdown", (down) => {
     const scene = element.__kind === "3d";
     if (!element.__place || down.button || !down.target.matches(scene ? "canvas" : ".nsewdrag")) return;
+    const under = hovered;
     window.addEventListener("pointerup", (up) => {
       if (Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) > 5) return;
-      if (scene) setTimeout(() => hovered && open(inScene(hovered)), 60); // the scene looks what is there when it draws
+      const seen = () => hovered || under; // a scene looks what is under the pointer when it draws
+      if (scene) setTimeout(() => seen() && open(inScene(seen())), 60);
       else open(pointedAt(element, element.__place, up));
     }, { once: true, capture: true });
   }, true);

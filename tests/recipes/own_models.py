@@ -1,5 +1,7 @@
 """Networks and losses as a user might have them: nothing the program has seen."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -41,7 +43,7 @@ class Plain(nn.Module):
     def __init__(self, inputs=64, hidden=(12, 9), outputs=10):
         super().__init__()
         sizes = [inputs, *hidden, outputs]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x):
         x = x.flatten(1)

@@ -14,7 +14,8 @@ from landscape.runs.origins import origin
 from landscape.runs.records import identify
 from landscape.settings import parse
 
-VALLEYS = {"task": "moons", "epochs": 8, "curve_epochs": 1, "grid": 9, "picture": "exact", "widths": (8, 8), "train_size": 150}
+VALLEYS = {"task": "moons", "epochs": 8, "curve_epochs": 1, "grid": 9, "picture": "exact", "widths": (8, 8),
+           "train_size": 150}
 
 
 def named(net: Net, w) -> dict[str, torch.Tensor]:

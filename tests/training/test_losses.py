@@ -20,7 +20,8 @@ def test_squared_error_is_torchs_mean_over_all_numbers(random):
     outputs, y = torch.randn(20, 3, generator=random), torch.randn(20, 3, generator=random)
     loss = SquaredError()
     assert loss.nll(outputs, y).mean() == pytest.approx(float(functional.mse_loss(outputs, y)), rel=1e-6)
-    assert loss.combine(loss.error(outputs, y).mean()) == pytest.approx(float((outputs - y).square().mean().sqrt()), rel=1e-6)
+    expected = float((outputs - y).square().mean().sqrt())
+    assert loss.combine(loss.error(outputs, y).mean()) == pytest.approx(expected, rel=1e-6)
     many = loss.means(outputs.T[None].expand(2, -1, -1), y)
     assert torch.allclose(many[0], loss.nll(outputs, y).double().mean().expand(2))
 
@@ -30,7 +31,8 @@ def test_predicting_the_mean_is_chance_for_numbers(random):
     mean = y.mean(0).expand(50, -1)
     assert SquaredError().chance(y)[0] == pytest.approx(float(SquaredError().nll(mean, y).mean()), rel=1e-5)
     one = y[:, :1]
-    assert Gaussian(0.2).chance(one)[0] == pytest.approx(float(Gaussian(0.2).nll(one.mean(0).expand(50, -1), one).mean()), rel=1e-5)
+    expected = float(Gaussian(0.2).nll(one.mean(0).expand(50, -1), one).mean())
+    assert Gaussian(0.2).chance(one)[0] == pytest.approx(expected, rel=1e-5)
 
 
 def test_causal_is_cross_entropy_of_the_next_token(random):

@@ -54,7 +54,10 @@ def matrix(s: Inspect, report: Report, family: Family, context) -> Matrix:
     ends = _Ends(s, subject, family)
     for done, (i, j) in enumerate(pairs):
         if not np.isfinite(values["line_max"][i, j]):
-            loss = _between(s, subject, family, ends, i, j, t)
+            def within(part: int, of: int, done: int = done) -> None:
+                context.progress("pairs", done + part / (of + 1), len(pairs))
+
+            loss = _between(s, subject, family, ends, (i, j), t, within)
             for name, value in (("barrier", barrier(t, loss)), ("line_max", float(loss.max()))):
                 values[name][i, j] = values[name][j, i] = value
         context.progress("pairs", done + 1, len(pairs))
@@ -84,10 +87,12 @@ class _Ends:
         return self._found[i]
 
 
-def _between(s: Inspect, subject: Subject, family: Family, ends: _Ends, i: int, j: int, t: np.ndarray) -> np.ndarray:
-    """The loss (T,) along the line from network i to j."""
-    inner = along(subject, line(family[i], family[j]), t[1:-1], stored(s, subject, family))["test_nll"]
-    return np.concatenate([[ends[i]], inner, [ends[j]]])
+def _between(s: Inspect, subject: Subject, family: Family, ends: _Ends, pair: tuple[int, int], t: np.ndarray,
+             progress) -> np.ndarray:
+    """The loss (T,) along the line from the first network of a pair to the second."""
+    a, b = (family[k] for k in pair)
+    inner = along(subject, line(a, b), t[1:-1], stored(s, subject, family), progress)["test_nll"]
+    return np.concatenate([[ends[pair[0]]], inner, [ends[pair[1]]]])
 
 
 def stored(s: Inspect, subject: Subject, family: Family):

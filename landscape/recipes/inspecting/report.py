@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,13 +55,13 @@ def read_all(s: Inspect, context) -> tuple[Report, Family]:
             context.save("samples", samples(s, report.subject))
         fitted = match(report.subject.module, found.tensors)
         family.put(i, fitted)
-        add(report, s, found, fitted)
+        add(report, s, found, fitted, lambda share, i=i: context.progress("report", i + share, len(s.files)))
         context.save("report", Summary(told(report, s)))
         context.progress("report", i + 1, len(s.files))
     return report, family.only(report.usable)
 
 
-def add(report: Report, s: Inspect, found: Contents, fitted: Match) -> None:
+def add(report: Report, s: Inspect, found: Contents, fitted: Match, progress: Callable[[float], None]) -> None:
     """One more row: keys, numbers that are not finite, loss and error with the file's own buffers."""
     started, i, subject = time.perf_counter(), len(report.rows), report.subject
     bad = not_finite(found.tensors)
@@ -76,17 +77,17 @@ def add(report: Report, s: Inspect, found: Contents, fitted: Match) -> None:
         "nearest": fitted.nearest, "not_finite": bad, "norm": float(fitted.w.double().norm()),
         "notes": [*found.notes, *fitted.notes], "usable": not lacking and finite,
     }
-    values, predicted = judged(subject, fitted)
+    values, predicted = judged(subject, fitted, progress)
     if predicted is not None:
         report.predictions[i] = predicted
     report.rows.append(row | values | {"seconds": time.perf_counter() - started})
 
 
 @torch.no_grad()
-def judged(subject: Subject, fitted: Match) -> tuple[dict[str, float], Tensor | None]:
+def judged(subject: Subject, fitted: Match, progress: Callable[[float], None]) -> tuple[dict[str, float], Tensor | None]:
     """``{"nll", "error", "loss"}`` on the set that judges (and ``train_*``, if asked for), and the classes predicted there.
 
-    One forward pass, with the buffers of the file itself.
+    One forward pass, with the buffers of the file itself; ``progress`` is given the share that is done and may raise.
     """
     task, w, buffers = subject.task, subject.weights(fitted.w), subject.buffers(fitted)
     values, predicted = {}, None
@@ -98,6 +99,7 @@ def judged(subject: Subject, fitted: Match) -> tuple[dict[str, float], Tensor | 
             sums[0] += task.likelihood.nll(outputs, y[start:stop]).double().sum().cpu()
             sums[1] += task.likelihood.error(outputs, y[start:stop]).double().sum().cpu()
             said.append(outputs.argmax(-1).to(torch.int32).cpu())
+            progress(stop / len(x) if split == subject.splits[-1] else 0.0)
         nll, error = sums / len(x)
         name = "" if split == "test" else f"{split}_"
         values |= {f"{name}nll": float(nll), f"{name}error": float(task.likelihood.combine(error)),
