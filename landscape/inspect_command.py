@@ -156,9 +156,9 @@ class Announced(threading.Thread):
 
 def report(values: dict[str, Any]) -> list[str]:
     """The report, line by line: network, data, one block a file, advice, what is to come."""
+    colours = f"; channels {values['channels']}" if values["view"] == "image" and values["shape"][0] == 3 else ""
     lines = [f"Network    {values['network']}: {values['parameters']:,} parameters",
-             f"Data       {values['judged']}; {values['normalisation'].get('note', 'as stored')}; channels "
-             f"{values['channels']}",
+             f"Data       {values['judged']}; {values['normalisation'].get('note', 'as stored')}{colours}",
              f"Loss       {values['loss']}; a network that knows nothing has {values['chance']['nll']:.4g}, error "
              f"{values['chance']['error']:.4g}"]
     if values["batchnorm"] != "none":

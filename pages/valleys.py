@@ -34,7 +34,7 @@ def one_run(library: Library, key: str) -> None:
     if again.button("New run", icon=":material/add:", width="stretch", key="new-run"):
         del st.query_params["run"]
         st.rerun()
-    if run.recipe == "network":  # it was kept: there is no picture around it
+    if run.recipe == opened.KEPT:  # it was kept: there is no picture around it
         st.page_link(VALLEYS, label="Where it comes from", icon=":material/conversion_path:",
                      query_params={"run": run.settings["source"], "open": run.settings["where"]})
         opened.panel(library, run, first="=network")

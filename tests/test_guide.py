@@ -35,7 +35,8 @@ def mine(tmp_path_factory):
     environment = {name: value.replace("$PWD", str(folder)) for name, value in exported.items()}
     assert set(environment) == {"LANDSCAPE_FACTORIES", "PYTHONPATH", "LANDSCAPE_DATA", "LANDSCAPE_ROOTS"}
     path = os.pathsep.join((environment["PYTHONPATH"], str(ROOT)))  # the guide's environment has landscape installed
-    return folder, {**os.environ, **environment, "PYTHONPATH": path, "LANDSCAPE_HOME": str(folder / "store")}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LANDSCAPE_")}
+    return folder, {**own, **environment, "PYTHONPATH": path, "LANDSCAPE_HOME": str(folder / "store")}
 
 
 def shell(mine, *more: str) -> subprocess.CompletedProcess:

@@ -14,7 +14,9 @@ from landscape.figures.predictions import agreement, apart, calibration_in_words
 from landscape.results import METRICS, Opened
 
 PLANES = {"optima": "the plane of three optima", "bezier": "the plane of the Bezier curve",
-          "chain": "the plane of the chain"}
+          "chain": "the plane of the chain", "random": "a random plane", "plane": "the plane through three networks",
+          "pca": "the plane of the first two principal components"}
+PATHS = {"line": "the straight line", "matched": "the straight line after matching"}
 HEIGHT, LOW = 380, 330
 
 
@@ -41,7 +43,8 @@ def named(where: dict) -> str:
         return str(where["network"])
     if "path" in where:
         path = where["path"]
-        return f"t = {float(where['t']):.3g} on the {style.KINDS[path]['title'] if path in style.KINDS else path}"
+        known = {kind: f"the {look['title']}" for kind, look in style.KINDS.items()} | PATHS
+        return f"t = {float(where['t']):.3g} on {known.get(path, path)}"
     plane = PLANES.get(where["plane"], f"the plane {where['plane']}")
     return f"({_short(where['x'])}, {_short(where['y'])}) on {plane}"
 
@@ -95,9 +98,9 @@ def tiles_of_two(a: Opened, b: Opened) -> str:
     return f'<ul class="landscape-tiles two">{"".join(cells)}</ul>'
 
 
-def distances(seen: Opened, letter: str = "") -> str:
-    """HTML: how far the network is from every marked one, in weight space."""
-    if not seen.distances:
+def distances(seen: Opened) -> str:
+    """HTML: how far the network is from every marked one, in weight space; an empty text if there is no other."""
+    if not any(seen.distances.values()):
         return ""
     far = max([*seen.distances.values(), 1e-12])
     cells = [f'<li><span>{escape(name)}</span><b><i style="width:{70 * d / far:.0f}%"></i>{d:.3g}</b></li>'

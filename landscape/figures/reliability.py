@@ -32,7 +32,7 @@ def reliability(seen: Opened, bins: int = BINS) -> go.Figure:
         if beyond.any():
             kept = bar | {"x": middle[beyond], "customdata": bar["customdata"][beyond]}
             figure.add_bar(**kept, y=np.abs(sure - accuracy)[beyond], base=np.minimum(accuracy, sure)[beyond],
-                           name=f"{name}confident by", row=1, col=1, marker={"color": GAP[name], "line": {"width": 0}})
+                           name=f"{name}confident", row=1, col=1, marker={"color": GAP[name], "line": {"width": 0}})
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": style.AXIS, "dash": "dash", "width": 1.5},
                        hoverinfo="skip", showlegend=False, name="perfect", row=1, col=1)
     figure.add_bar(**bar, y=count, marker={"color": "rgba(128,134,148,0.55)"}, showlegend=False, name="examples", row=2,

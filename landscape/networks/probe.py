@@ -20,7 +20,7 @@ FEWEST, MOST = 8, 512  # examples of one pass
 @dataclass(frozen=True, eq=False)
 class Probe:
     """``outputs`` (k, ...) on the first k examples; ``flops`` of one example (two for a multiply-add, in matrix products,
-    convolutions and attention); ``widest`` the bytes of the largest intermediate result for one example. ``layout`` is how
+    convolutions and attention; where none is seen, as in an exported program, two for each parameter); ``widest`` the bytes of the largest intermediate result for one example. ``layout`` is how
     the numbers of an example should lie in memory: with channels last, which convolutions are faster on, if they may."""
 
     outputs: Tensor
@@ -99,7 +99,8 @@ def probed(net: Net, w: Tensor, x: Tensor, buffers: Buffers | None = None) -> Pr
     if outputs.shape[:1] != x.shape[:1]:
         raise BadInput(f"The network puts out {tuple(outputs.shape)} for {len(x)} examples; the first axis must count the "
                        "examples. Let the factory return a module that does.")
-    return Probe(outputs, counting.flops / len(x), counting.widest / len(x), _layout(net, w, x, buffers, outputs))
+    flops = counting.flops / len(x) or 2.0 * net.size
+    return Probe(outputs, flops, counting.widest / len(x), _layout(net, w, x, buffers, outputs))
 
 
 def _layout(net: Net, w: Tensor, x: Tensor, buffers: Buffers | None, outputs: Tensor) -> torch.memory_format:

@@ -13,12 +13,14 @@ from landscape.figures import opened as shown
 from landscape.results import Opened
 from landscape.runs import Jobs, Library, Run
 from landscape.runs.where import checked as checked_place
+from landscape.runs.where import parse_where
 from landscape.runs.where import text as text_of
 from landscape.ui import compared, plot
 from landscape.ui.places import Pictures, understood
 from landscape.ui.reading import VALLEYS, pictures_of, stamp
 
 HEARS, MOVING, PICKS = "opened-clicks", "opened-moving", "opened-picks"
+KEPT = "network"  # the recipe of a network that was kept, and the name of its weights
 HINT = "Click a point: every point is a network."
 
 
@@ -131,6 +133,11 @@ def _show(library: Library, run: Run, pictures: Pictures, places: list[dict], me
 
 
 def _head(library: Library, run: Run, pictures: Pictures, place: dict) -> None:
+    if run.recipe == KEPT:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader(f"Kept: {shown.named(parse_where(run.settings['source'], run.settings['where']))}", anchor=False)
+            _download(library, run.key)
+        return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(f"The network at {shown.named(place)}" if "network" not in place else shown.named(place), anchor=False)
         with st.popover("Compare with", icon=":material/compare_arrows:"):
@@ -191,6 +198,9 @@ def _keep(library: Library, run: Run, place: dict) -> None:
     if mark in kept:
         offer.markdown(f"Kept as `{kept[mark]}`, with where it comes from.")
         st.page_link(VALLEYS, label="Open it", query_params={"run": kept[mark]}, icon=":material/open_in_new:")
-        st.download_button("Download (.safetensors)", lambda: library.weights_file(kept[mark], "network"),
-                           f"network-{kept[mark][:8]}.safetensors", key=f"download-{kept[mark]}", on_click="ignore",
-                           icon=":material/download:", width="stretch")
+        _download(library, kept[mark])
+
+
+def _download(library: Library, key: str) -> None:
+    st.download_button("Download (.safetensors)", lambda: library.weights_file(key, KEPT), f"network-{key[:8]}.safetensors",
+                       key=f"download-{key}", on_click="ignore", icon=":material/download:")

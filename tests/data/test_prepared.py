@@ -134,6 +134,7 @@ def test_bgr_needs_three_channels():
 
 
 def test_data_beside_a_checkpoint_are_read_by_their_path_only_below_the_roots(tmp_path, folder, monkeypatch):
+    monkeypatch.delenv("LANDSCAPE_ROOTS", raising=False)
     (tmp_path / "mine").mkdir()
     path = tmp_path / "mine" / "d.npz"
     np.savez(path, x=np.zeros((4, 2)), y=np.arange(4) % 2)

@@ -71,7 +71,7 @@ def test_reliability_bars_reach_accuracy_and_gaps_reach_confidence():
     assert trace(figure, "examples").y.sum() == len(seen.targets)
     lower = np.asarray(trace(figure, "right").y, float)
     np.testing.assert_allclose(lower, np.fmin(found.accuracy, found.confidence)[filled])
-    gaps = [t for t in figure.data if (t.name or "").endswith("confident by")]
+    gaps = [t for t in figure.data if (t.name or "").endswith("confident")]
     assert sum(len(t.y) for t in gaps) == filled.sum()
     total = sum(float(np.sum(np.asarray(t.y) * np.asarray(t.customdata)[:, 4])) for t in gaps) / len(seen.targets)
     assert total == pytest.approx(found.error, rel=1e-5)
@@ -151,13 +151,15 @@ def test_distances_are_told_for_every_marked_network():
     assert html.count("<li>") == 3
     assert "14.2" in html
     assert opened.distances(dataclasses.replace(moons(), distances={})) == ""
+    assert opened.distances(dataclasses.replace(moons(), distances={"network": 0.0})) == "", "it is the only one"
 
 
 def test_places_in_words():
     assert opened.named({"plane": "bezier", "x": 1.234, "y": -0.5}) == "(1.23, −0.5) on the plane of the Bezier curve"
     assert opened.named({"path": "segment", "t": 0.4}) == "t = 0.4 on the straight segment"
     assert opened.named({"network": "w1 (seed 0)"}) == "w1 (seed 0)"
-    assert opened.named({"plane": "pca", "x": 0, "y": 0}).endswith("the plane pca")
+    assert opened.named({"plane": "elsewhere", "x": 0, "y": 0}).endswith("on the plane elsewhere")
+    assert opened.named({"path": "line 1", "t": 1}) == "t = 1 on line 1"
 
 
 def test_two_networks_in_words():

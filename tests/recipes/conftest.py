@@ -6,6 +6,7 @@ import numpy as np
 import own_models
 import pytest
 import torch
+from computed import Shop
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
@@ -68,12 +69,23 @@ class Workshop:
 
 
 @pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    """A store of valleys, computed when they are asked for."""
+    return Shop(tmp_path_factory.mktemp("shop") / "home")
+
+
+@pytest.fixture(scope="session")
 def workshop(tmp_path_factory):
+    return Workshop(tmp_path_factory.mktemp("workshop"))
+
+
+@pytest.fixture(scope="module")
+def allowed(workshop):
+    """The workshop's folder and models may be read and called, for the tests of one module."""
     with pytest.MonkeyPatch.context() as patch:
-        made = Workshop(tmp_path_factory.mktemp("workshop"))
-        patch.setenv("LANDSCAPE_ROOTS", str(made.folder))
+        patch.setenv("LANDSCAPE_ROOTS", str(workshop.folder))
         patch.setenv("LANDSCAPE_FACTORIES", "own_models")
-        yield made
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from landscape.runs.shelf import Shelf
 from landscape.runs.store import Store
 from landscape.settings import parse
 
+pytestmark = pytest.mark.usefixtures("allowed")
 SMALL = {"network": "own_models:small"}
 
 
@@ -31,7 +32,7 @@ def plainly(module, x, y):
 
 
 @pytest.fixture(scope="module")
-def many(workshop, five):
+def many(allowed, workshop, five):
     return workshop.inspect(five, **SMALL)
 
 
@@ -222,7 +223,7 @@ def test_stopped_anywhere_and_continued_gives_the_same(workshop, five, many, tmp
     monkeypatch.setattr(context, "INTERVAL", 0.0)
     made, stops = identify("inspect", many[1]), 0
     while True:
-        with Stopping(tmp_path, after=30) as store:
+        with Stopping(tmp_path, after=60) as store:
             store.enter(**made.row())
             status = run_job(store, made.key)[0]
         if status == "done":
@@ -230,7 +231,7 @@ def test_stopped_anywhere_and_continued_gives_the_same(workshop, five, many, tmp
         assert status == "cancelled"
         stops += 1
         assert stops < 200
-    assert stops >= 2
+    assert stops >= 1
     library = Library(tmp_path, gallery=None)
     for name in ("matrix", "surface:pca"):
         again = library.result(made.key, name)

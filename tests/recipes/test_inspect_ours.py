@@ -17,13 +17,15 @@ from landscape.settings import parse
 VALLEYS = {"task": "moons", "epochs": 8, "curve_epochs": 1, "grid": 9, "picture": "exact", "widths": (8, 8),
            "train_size": 150}
 
+pytestmark = pytest.mark.usefixtures("allowed")
+
 
 def named(net: Net, w) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in net.unflatten(torch.tensor(w)).items()}
 
 
 @pytest.fixture(scope="module")
-def trained(workshop):
+def trained(allowed, workshop):
     """A finished run of valleys, and its three networks saved by torch alone."""
     settings = parse("valleys", VALLEYS)
     key, status, message = compute_here("valleys", settings, workshop.home)
