@@ -20,8 +20,10 @@ FEWEST, MOST = 8, 512  # examples of one pass
 @dataclass(frozen=True, eq=False)
 class Probe:
     """``outputs`` (k, ...) on the first k examples; ``flops`` of one example (two for a multiply-add, in matrix products,
-    convolutions and attention; where none is seen, as in an exported program, two for each parameter); ``widest`` the bytes of the largest intermediate result for one example. ``layout`` is how
-    the numbers of an example should lie in memory: with channels last, which convolutions are faster on, if they may."""
+    convolutions and attention; where none is seen, as in an exported program, two for each parameter); ``widest`` the
+    bytes of the largest intermediate result for one example. ``layout`` is how the numbers of an example should lie in
+    memory: with channels last, which convolutions are faster on, if they may.
+    """
 
     outputs: Tensor
     flops: float
