@@ -6,7 +6,7 @@ import time
 
 import pytest
 from serving import Server
-from test_averaging import KEY, fill, walked
+from test_averaging_page import KEY, fill, walked
 
 from landscape.runs.home import holder
 
