@@ -120,3 +120,9 @@ def test_the_pages_side_imports_without_torch():
     )
     plain = {name: value for name, value in os.environ.items() if not name.startswith("LANDSCAPE_")}
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60, env=plain)
+
+
+def test_test_modules_have_names_of_their_own():
+    """Folders of tests are no packages: of two modules of one name only the first would be found."""
+    found = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(found) == sorted(set(found))
