@@ -225,7 +225,8 @@ def test_keep_and_download(server, finished, tab):
 
 
 def test_clicks_are_answered_while_a_job_runs(server, finished, tab):
-    key = Jobs(server.home).submit("valleys", parse("valleys", {**SMALL, "epochs": 10_000, "widths": (64, 64), "seeds": (5, 6, 7)}))
+    long = {**SMALL, "epochs": 10_000, "widths": (64, 64), "seeds": (5, 6, 7)}
+    key = Jobs(server.home).submit("valleys", parse("valleys", long))
     try:
         visit(tab, page_of(server, finished[1], open="bezier@0.0"))
         opened_within(tab, "")
