@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.machinery
 import math
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,10 +17,10 @@ from landscape.runs import Library
 from landscape.runs.local import compute_beside
 from landscape.runs.origins import origin
 from landscape.runs.records import Identity, identify
+from landscape.runs.terminal import Watcher
 from landscape.settings_inspect import KEPT
 from landscape.shell import finished, print_json, say, setting
 
-POLL = 0.1  # seconds between two looks for the report
 SHOWN = 8  # keys of a kind that are listed
 
 
@@ -52,7 +49,7 @@ def inspect(
     if "data" in chosen and _is_path(str(chosen["data"])):
         chosen["data"] = os.path.realpath(os.path.expanduser(str(chosen["data"])))
     _open_folders(paths, chosen)
-    _import_from_here(chosen)
+    _import_from_here()
     wanted = identify("inspect", chosen | {"files": paths})
     with Announced(library, wanted.key, sys.stderr if as_json else sys.stdout):
         library, ended = finished(wanted, home, _beside)
@@ -69,10 +66,17 @@ def _beside(wanted: Identity, home: Path | None, library: Library) -> str:
 
 
 def _path(file: str, library: Library) -> str:
-    """A file by its full path without links; a kept network by its whole key."""
+    """A file by its full path; a kept network by its whole key.
+
+    Links are followed only where no operator has set the folders that may be read: there they are refused.
+    """
     if file.startswith(KEPT):
         return KEPT + library.run(file.removeprefix(KEPT)).key
-    return os.path.realpath(os.path.expanduser(file))
+    return str(Path.cwd() / Path(file).expanduser()) if _roots_are_set() else os.path.realpath(os.path.expanduser(file))
+
+
+def _roots_are_set() -> bool:
+    return bool(os.environ.get("LANDSCAPE_ROOTS", "").strip())
 
 
 def _is_path(data: str) -> bool:
@@ -81,7 +85,7 @@ def _is_path(data: str) -> bool:
 
 def _open_folders(paths: tuple[str, ...], chosen: dict[str, Any]) -> None:
     """Where no operator has set the folders that may be read, those of the files that were named count as allowed."""
-    if os.environ.get("LANDSCAPE_ROOTS", "").strip():
+    if _roots_are_set():
         return
     named = [path for path in paths if not path.startswith(KEPT)]
     data, network = str(chosen.get("data", "")), str(chosen.get("network", ""))
@@ -97,57 +101,21 @@ def _open_folders(paths: tuple[str, ...], chosen: dict[str, Any]) -> None:
     os.environ["LANDSCAPE_ROOTS"] = ":".join(dict.fromkeys(folders))
 
 
-def _import_from_here(chosen: dict[str, Any]) -> None:
-    """Factories and losses may stand in the current folder; their source is part of what was asked for.
-
-    Which modules may be called is for LANDSCAPE_FACTORIES to say, never implied.
-    """
+def _import_from_here() -> None:
+    """Factories and losses may stand in the current folder; which may be called is for LANDSCAPE_FACTORIES to say."""
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
-    found = hashlib.sha256()
-    for target in (str(chosen.get("network", "")), str(chosen.get("loss", ""))):
-        module = target.partition(":")[0]
-        source = _source(module) if ":" in target and module not in ("program", "timm", "transformers") else None
-        if source is not None:
-            found.update(source.read_bytes())
-            chosen["code_digest"] = found.hexdigest()
 
 
-def _source(module: str) -> Path | None:
-    """The file a module would be imported from, found without importing anything."""
-    where: list[str] | None = list(sys.path)
-    spec = None
-    for part in module.split("."):
-        spec = importlib.machinery.PathFinder.find_spec(part, where) if where else None
-        if spec is None:
-            return None
-        where = list(spec.submodule_search_locations or ())
-    return Path(spec.origin) if spec is not None and spec.origin and Path(spec.origin).is_file() else None
-
-
-class Announced(threading.Thread):
-    """Prints the report as soon as it is there, and what the rest will cost: ``with Announced(library, key, file): ...``."""
+class Announced(Watcher):
+    """Prints the report as soon as it is there, and what the rest will cost."""
 
     def __init__(self, library: Library, key: str, to):
-        super().__init__(name="report", daemon=True)
-        self._library, self._key, self._to, self._ended = library, key, to, threading.Event()
-        self._said = False
+        super().__init__(library, key)
+        self._to, self._said = to, False
 
-    def __enter__(self) -> Announced:
-        self.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._ended.set()
-        self.join(timeout=5)
-        self._look()
-
-    def run(self) -> None:
-        while not self._said and not self._ended.wait(POLL):
-            self._look()
-
-    def _look(self) -> None:
+    def look(self) -> None:
         found = None if self._said else self._library.result(self._key, "report")
         if found is not None and found.values["done"]:
             self._said = True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.machinery
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +17,11 @@ from landscape.data import OWN_FILE
 from landscape.data.folder import beneath
 from landscape.data.prepared import NORMALISATIONS, parsed, path_of
 from landscape.errors import BadInput, unknown
-from landscape.settings import Settings, max_grid
+from landscape.settings import Grid, Settings
 
 MOST_FILES = 100
 KEPT = "run:"  # a network kept in the store, run:KEY
+LIBRARIES = ("program", "timm", "transformers")  # before the colon: no module of the user's
 LOSSES = ("auto", "cross-entropy", "mse", "gaussian", "causal")
 CHUNK = 1 << 20
 
@@ -50,7 +53,7 @@ class Inspect(Settings):
     others: Literal["zero", "keep"] = Field(
         "zero", description="Biases and normalisation parameters in random directions: at rest, or moved too.")
     rank: int | None = Field(None, gt=0, description="Random directions of this rank in every matrix, as of adapters.")
-    grid: int = Field(33, description="Cells along the longer side of a surface.")
+    grid: Grid = Field(33, description="Cells along the longer side of a surface.")
     radius: float = Field(1.0, gt=0, le=100, description="Half side of a random plane, in steps of its directions.")
     margin: float = Field(0.2, gt=0, le=2, description="Margin around the networks of other planes, in side lengths.")
     picture: Literal["adaptive", "exact"] = Field(
@@ -95,6 +98,8 @@ class Inspect(Settings):
             chosen["digests"] = tuple(digest(str(file)) for file in files)
         if not task and "data" in chosen and not chosen.get("data_digest"):
             chosen["data_digest"] = data_digest(_known_data(str(chosen["data"])))
+        if "code_digest" not in chosen:
+            chosen["code_digest"] = code_digest(*(str(chosen.get(name, "")) for name in ("network", "loss")))
         return chosen
 
     @field_validator("files")
@@ -133,13 +138,6 @@ class Inspect(Settings):
         if name not in LOSSES and ":" not in name:
             raise unknown("loss", name, (*LOSSES, "package.module:function"))
         return name
-
-    @field_validator("grid")
-    @classmethod
-    def _grid_within_limit(cls, grid: int) -> int:
-        if not 5 <= grid <= max_grid():
-            raise BadInput(f"grid must be from 5 to {max_grid()} (this server's limit, LANDSCAPE_MAX_GRID), found {grid}.")
-        return grid
 
     @model_validator(mode="after")
     def _one_digest_a_file(self) -> Inspect:
@@ -180,6 +178,33 @@ def data_digest(data: str) -> str:
             inside = os.path.relpath(os.path.join(here, name), path)
             found.update(f"{inside}\n{status.st_size} {status.st_mtime_ns}\n".encode())
     return found.hexdigest()
+
+
+def code_digest(*targets: str) -> str:
+    """SHA-256 of the sources of ``package.module:function`` targets, so that an edited factory gives another run.
+
+    The files are found without importing anything; empty where nothing is found.
+    """
+    found, any_source = hashlib.sha256(), False
+    for target in targets:
+        module, colon, _ = target.partition(":")
+        source = _source(module) if colon and module not in LIBRARIES else None
+        if source is not None:
+            found.update(source.read_bytes())
+            any_source = True
+    return found.hexdigest() if any_source else ""
+
+
+def _source(module: str) -> Path | None:
+    """The file a module would be imported from."""
+    where: list[str] | None = list(sys.path)
+    spec = None
+    for part in module.split("."):
+        spec = importlib.machinery.PathFinder.find_spec(part, where) if where else None
+        if spec is None:
+            return None
+        where = list(spec.submodule_search_locations or ())
+    return Path(spec.origin) if spec is not None and spec.origin and Path(spec.origin).is_file() else None
 
 
 def _hashed(path: Path, found) -> str:

@@ -15,29 +15,42 @@ POLL = 0.2  # seconds between two looks at the store
 QUIET = 10.0  # seconds between two plain lines of one stage
 
 
-class Follower(threading.Thread):
-    """Shows the progress of a run until ``close``: ``with Follower(library, key): ...``."""
+class Watcher(threading.Thread):
+    """Looks at a run again and again, and once more at its end: ``with Watcher(library, key): ...``."""
 
     def __init__(self, library: Library, key: str):
-        super().__init__(name="follower", daemon=True)
+        super().__init__(name=type(self).__name__, daemon=True)
         self._library, self._key, self._ended = library, key, threading.Event()
-        self._display = Bars() if sys.stderr.isatty() else Lines()
 
-    def __enter__(self) -> Follower:
+    def __enter__(self) -> Watcher:
         self.start()
         return self
 
     def __exit__(self, *_) -> None:
         self._ended.set()
         self.join(timeout=5)
-        self._look()
-        self._display.close()
+        self.look()
 
     def run(self) -> None:
         while not self._ended.wait(POLL):
-            self._look()
+            self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        raise NotImplementedError
+
+
+class Follower(Watcher):
+    """Shows how far a run is."""
+
+    def __init__(self, library: Library, key: str):
+        super().__init__(library, key)
+        self._display = Bars() if sys.stderr.isatty() else Lines()
+
+    def __exit__(self, *_) -> None:
+        super().__exit__()
+        self._display.close()
+
+    def look(self) -> None:
         progress = self._library.progress(self._key)
         if progress is not None:
             self._display.show(progress)

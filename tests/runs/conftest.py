@@ -92,13 +92,13 @@ def shared(tmp_path_factory):
 def undisturbed(tmp_path):
     """A walk computed in one go in a store of its own: its steps."""
 
-    def walk(**settings) -> list[float]:
+    def stroll(**settings) -> list[float]:
         other = Shop(tmp_path / "undisturbed")
-        key, status, _ = compute_here("walk", settings, other.home)
+        key, status, _ = compute_here("stroll", settings, other.home)
         assert status == "done"
         return other.walked(key)
 
-    return walk
+    return stroll
 
 
 @pytest.fixture

@@ -109,9 +109,9 @@ def compute_here_beside(shop, recipe: str) -> tuple[str, str, str]:
 
 
 def test_what_is_wrong_is_said_as_bad_input(shared, moons):
-    walk, _, _ = compute_here_beside(shared, "walk")
+    walk, _, _ = compute_here_beside(shared, "stroll")
     for where, message in (({"run": "0123", "network": "w"}, "There is no run '0123'"),
-                           ({"run": walk, "network": "w"}, "recipe 'walk', whose networks cannot be opened"),
+                           ({"run": walk, "network": "w"}, "recipe 'stroll', whose networks cannot be opened"),
                            ({"run": moons, "plane": "optimal", "x": 0, "y": 0}, "Did you mean 'optima'"),
                            ({"run": moons, "plane": "optima", "x": float("nan"), "y": 0}, "x of a place must be a finite"),
                            ({"run": moons, "plane": "optima", "x": "one", "y": 0}, "found 'one'"),

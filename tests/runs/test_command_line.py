@@ -28,13 +28,13 @@ from landscape.runs.local import compute_here
 
 
 def test_run_prints_one_json_value_and_computes_once(command, tmp_path):
-    status, out, err = command("run", "walk", "--set", "steps=4", "--json")
+    status, out, err = command("run", "stroll", "--set", "steps=4", "--json")
     assert status == 0, err
     assert len(out.splitlines()) == 1
     summary = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert summary["nan"] is None
     assert "100%" in err
-    again = command("run", "walk", "--set", "steps=4", "--json")
+    again = command("run", "stroll", "--set", "steps=4", "--json")
     assert json.loads(again[1]) == summary
     library = Library(tmp_path / "home", gallery=None)
     assert len(library.attempts(summary["key"])) == 1
@@ -61,23 +61,23 @@ def test_a_terminal_gets_bars(tmp_path):
             shown += chunk
     os.close(ours)
     assert process.wait() == 0
-    for stage in ("walk 0: walk", "walk 1: sum", "difference"):
+    for stage in ("walk 0: stroll", "walk 1: sum", "difference"):
         assert re.search(rf"{stage} +100% \|".encode(), shown), shown
 
 
 @pytest.mark.parametrize(("words", "status", "says"), [
-    (("run", "wlak"), 1, "Did you mean 'walk'"),
-    (("run", "walk", "--set", "stepz=1"), 1, "Did you mean 'steps'"),
-    (("run", "walk", "--set", "steps=0"), 1, "greater than 0, found '0'"),
-    (("run", "walk", "--set", "steps"), 2, "name=value"),
-    (("run", "walk", "--set", "fault=error"), 1, "failed: RuntimeError: the third step broke"),
-    (("run", "walk", "--set", "fault=input"), 1, "failed: Expected two legs, found three."),
+    (("run", "strlol"), 1, "Did you mean 'stroll'"),
+    (("run", "stroll", "--set", "stepz=1"), 1, "Did you mean 'steps'"),
+    (("run", "stroll", "--set", "steps=0"), 1, "greater than 0, found '0'"),
+    (("run", "stroll", "--set", "steps"), 2, "name=value"),
+    (("run", "stroll", "--set", "fault=error"), 1, "failed: RuntimeError: the third step broke"),
+    (("run", "stroll", "--set", "fault=input"), 1, "failed: Expected two legs, found three."),
     (("run",), 2, "recipe"),
     (("show", "abcd"), 1, "There is no run 'abcd'"),
     (("export", "abcd"), 1, "There is no run 'abcd'"),
     (("delete", "abcd", "--yes"), 1, "There is no run 'abcd'"),
     (("dance",), 2, "dance"),
-    (("run", "walk", "--home", "/proc/none"), 1, "cannot be made"),
+    (("run", "stroll", "--home", "/proc/none"), 1, "cannot be made"),
     (("app", "--port", "0"), 2, "--port"),
 ])
 def test_what_cannot_be_done_is_said_without_a_traceback(monkeypatch, capsys, tmp_path, words, status, says):
@@ -102,7 +102,7 @@ def test_a_store_that_cannot_be_there_has_the_gallery_alone(monkeypatch, capsys)
 
 
 def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(command, tmp_path, undisturbed):
-    home, words = tmp_path / "home", ["run", "walk", "--set", "steps=8", "--set", "pause=0.2", "--json"]
+    home, words = tmp_path / "home", ["run", "stroll", "--set", "steps=8", "--set", "pause=0.2", "--json"]
     process = subprocess.Popen([sys.executable, "-m", "landscape", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                text=True, env={**os.environ, "LANDSCAPE_HOME": str(home)})
     library, key = Library(home, gallery=None), None
@@ -125,8 +125,8 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(command, tmp_pa
 
 
 def test_ctrl_c_cancels_a_run_of_the_engine(shop):
-    shop.ended(shop.jobs.submit("walk", {}))
-    process = subprocess.Popen([sys.executable, "-m", "landscape", "run", "walk", "--set=steps=50", "--set=pause=0.1",
+    shop.ended(shop.jobs.submit("stroll", {}))
+    process = subprocess.Popen([sys.executable, "-m", "landscape", "run", "stroll", "--set=steps=50", "--set=pause=0.1",
                                 f"--home={shop.home}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     shop.until(lambda: shop.library.runs(search="steps=50"))
     key = shop.library.runs(search="steps=50")[0].key
@@ -170,7 +170,7 @@ def test_export_is_complete_and_can_be_looked_at(command, tmp_path):
 
 
 def test_export_says_what_it_cannot_write(command, tmp_path, monkeypatch):
-    key, *_ = compute_here("walk", {}, tmp_path / "home")
+    key, *_ = compute_here("stroll", {}, tmp_path / "home")
     assert "Choose npz, html, png or svg" in command("export", key, "--format", "pdf")[2]
     blocked = tmp_path / "blocked"
     blocked.mkdir()
@@ -185,7 +185,7 @@ def test_export_says_what_it_cannot_write(command, tmp_path, monkeypatch):
 
 
 def test_delete_asks_first(command, tmp_path):
-    key, *_ = compute_here("walk", {}, tmp_path / "home")
+    key, *_ = compute_here("stroll", {}, tmp_path / "home")
     status, _, err = command("delete", key)  # nobody to ask
     assert status == 1
     assert "for good?" in err

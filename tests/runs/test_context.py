@@ -35,7 +35,7 @@ def begin(store):
     """Start an attempt of a walk: ``(context, clock, progress())``."""
 
     def start():
-        made, clock = identify("walk", {}), Clock()
+        made, clock = identify("stroll", {}), Clock()
         store.enter(**made.row())
         context = Context(store, made.key, clock=clock)
         return context, clock, lambda: Library(store.home).progress(made.key)
@@ -115,7 +115,7 @@ def test_a_run_that_is_to_stop_stops_at_its_next_report(begin, store):
 
 
 def test_a_cancelled_job_goes_on_where_it_stopped(store, monkeypatch, undisturbed):
-    made = identify("walk", {"steps": 6})
+    made = identify("stroll", {"steps": 6})
     store.enter(**made.row())
     save = store.save
 
@@ -149,7 +149,7 @@ def test_children_are_computed_once_and_become_parents(tmp_path):
     assert library.result(one, "summary").values["difference"] == pytest.approx(float(walks[1] - walks[0]))
     progress = library.progress(one)
     assert [stage["name"] for stage in progress.stages] == [
-        "walk 0: walk", "walk 0: sum", "walk 1: walk", "walk 1: sum", "difference"]
+        "walk 0: stroll", "walk 0: sum", "walk 1: stroll", "walk 1: sum", "difference"]
     assert sum(stage["share"] for stage in progress.stages) == pytest.approx(1)
     assert progress.fraction == 1
 
@@ -161,13 +161,13 @@ def test_cancelling_a_run_stops_the_child_it_is_waiting_for(store, monkeypatch):
     monkeypatch.setattr(toys, "_misbehave", lambda _fault: store.request_cancel(made.key))  # at the third step
     assert run_job(store, made.key)[0] == "cancelled"
     library = Library(store.home, gallery=None)
-    assert {run.recipe: run.status for run in library.runs(children=True)} == {"pair": "cancelled", "walk": "cancelled"}
+    assert {run.recipe: run.status for run in library.runs(children=True)} == {"pair": "cancelled", "stroll": "cancelled"}
 
 
 @pytest.mark.parametrize(("fault", "message", "traceback"), [
     ("error", "RuntimeError: the third step broke", True), ("input", "Expected two legs, found three.", False)])
 def test_a_job_that_fails_says_why_and_keeps_what_it_saved(tmp_path, fault, message, traceback):
-    key, status, said = compute_here("walk", {"fault": fault}, tmp_path)
+    key, status, said = compute_here("stroll", {"fault": fault}, tmp_path)
     library = Library(tmp_path)
     assert (status, said, library.run(key).message) == ("failed", message, message)
     assert ("Traceback" in library.detail(key)) == traceback
@@ -175,11 +175,11 @@ def test_a_job_that_fails_says_why_and_keeps_what_it_saved(tmp_path, fault, mess
 
 
 def test_cpu_seconds_add_up_over_attempts(store):
-    made = identify("walk", {})
+    made = identify("stroll", {})
     store.enter(**made.row())
     for _ in range(2):
         context = Context(store, made.key)
-        context.plan([("walk", 1)])
+        context.plan([("stroll", 1)])
         until = context.cpu_seconds + 0.15
         while context.cpu_seconds < until:
             pass

@@ -29,10 +29,10 @@ def test_two_clients_see_one_run_that_is_computed_once(shared, tmp_path, undistu
     marker = tmp_path / "marker"
     settings = {"steps": 8, "pause": 0.1, "marker": str(marker)}
     words = [f"--set={name}={value}" for name, value in settings.items()]
-    key = shared.jobs.submit("walk", settings)
-    shell = subprocess.Popen([sys.executable, "-m", "landscape", "run", "walk", *words, "--json", f"--home={shared.home}"],
+    key = shared.jobs.submit("stroll", settings)
+    shell = subprocess.Popen([sys.executable, "-m", "landscape", "run", "stroll", *words, "--json", f"--home={shared.home}"],
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert Jobs(shared.home).submit("walk", settings) == key
+    assert Jobs(shared.home).submit("stroll", settings) == key
     other = Library(shared.home)
     fractions = set()
     while other.run(key).status in ("queued", "running"):
@@ -46,13 +46,13 @@ def test_two_clients_see_one_run_that_is_computed_once(shared, tmp_path, undistu
     assert other.run(key).status == "done"
     assert shared.walked(key) == undisturbed(steps=8)
     assert len(marker.read_text().splitlines()) == 1
-    shared.jobs.submit("walk", settings)  # done: nothing happens
+    shared.jobs.submit("stroll", settings)  # done: nothing happens
     assert len(other.attempts(key)) == 1
 
 
 def test_torch_and_dask_stay_out_of_the_page_process(shared):
     code = ("import sys; from landscape.runs import Jobs, Library; import landscape.runs.engine, landscape.__main__; "
-            f"key = Jobs({str(shared.home)!r}).submit('walk', {{'steps': 2}}); "
+            f"key = Jobs({str(shared.home)!r}).submit('stroll', {{'steps': 2}}); "
             "print([name for name in ('torch', 'distributed', 'streamlit', 'multiprocessing') if name in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
@@ -60,7 +60,7 @@ def test_torch_and_dask_stay_out_of_the_page_process(shared):
 def test_the_worker_and_nobody_else_imports_what_jobs_need(shop, tmp_path, monkeypatch):
     monkeypatch.setenv("LANDSCAPE_PRELOAD", "preloaded,not_there")
     monkeypatch.setenv("PRELOADED", str(tmp_path / "preloaded"))
-    key = shop.jobs.submit("walk", {})
+    key = shop.jobs.submit("stroll", {})
     assert shop.ended(key).status == "done"
     worker = shop.library.attempts(key)[0]["pid"]
     assert (tmp_path / "preloaded").read_text().split() == [str(worker)]
@@ -71,7 +71,7 @@ def test_the_worker_and_nobody_else_imports_what_jobs_need(shop, tmp_path, monke
 @pytest.mark.parametrize("fault", ["none", "deaf"])
 def test_cancel_holds_within_two_seconds_and_the_run_goes_on_later(shared, undisturbed, fault):
     settings = {"steps": 12, "pause": 0.1, "seed": 5, "fault": fault}
-    key = shared.jobs.submit("walk", settings)
+    key = shared.jobs.submit("stroll", settings)
     shared.until(lambda: shared.saved(key, 1))
     worker = shared.library.attempts(key)[-1]["pid"]
     start = time.monotonic()
@@ -83,7 +83,7 @@ def test_cancel_holds_within_two_seconds_and_the_run_goes_on_later(shared, undis
         return
     saved = len(shared.walked(key))
     assert 1 <= saved < 12
-    shared.jobs.submit("walk", settings)
+    shared.jobs.submit("stroll", settings)
     assert shared.ended(key).status == "done"
     assert shared.walked(key) == undisturbed(steps=12, seed=5)
     assert [each["outcome"] for each in shared.library.attempts(key)] == ["cancelled", "done"]
@@ -91,16 +91,16 @@ def test_cancel_holds_within_two_seconds_and_the_run_goes_on_later(shared, undis
 
 def test_a_run_asked_for_again_while_it_stops_is_computed(shared):
     settings = {"steps": 10, "pause": 0.1, "seed": 6}
-    key = shared.jobs.submit("walk", settings)
+    key = shared.jobs.submit("stroll", settings)
     shared.until(lambda: shared.saved(key, 1))
     shared.jobs.cancel(key)
-    shared.jobs.submit("walk", settings)
+    shared.jobs.submit("stroll", settings)
     shared.until(lambda: shared.library.run(key).status == "done")
     assert len(shared.walked(key)) == 10
 
 
 def test_the_queue_is_fair_and_a_waiting_run_is_cancelled_at_once(shared):
-    keys = [shared.jobs.submit("walk", {"steps": 5, "pause": 0.1, "seed": seed}) for seed in (10, 11, 12)]
+    keys = [shared.jobs.submit("stroll", {"steps": 5, "pause": 0.1, "seed": seed}) for seed in (10, 11, 12)]
     shared.jobs.cancel(keys[1])
     assert shared.library.run(keys[1]).status == "cancelled"
     with pytest.raises(BadInput, match="Cancel it first"):
@@ -125,7 +125,7 @@ def _refused(act, *args) -> bool:
 
 def test_a_killed_worker_s_run_goes_on_and_ends_as_if_undisturbed(shared, undisturbed):
     settings = {"steps": 12, "pause": 0.1, "seed": 20}
-    key = shared.jobs.submit("walk", settings)
+    key = shared.jobs.submit("stroll", settings)
     shared.until(lambda: shared.saved(key, 4))
     os.kill(shared.library.attempts(key)[-1]["pid"], signal.SIGKILL)
     assert shared.ended(key).status == "done"
@@ -134,8 +134,8 @@ def test_a_killed_worker_s_run_goes_on_and_ends_as_if_undisturbed(shared, undist
 
 
 def test_a_run_that_ends_its_worker_every_time_fails_and_the_next_one_runs(shared):
-    key = shared.jobs.submit("walk", {"fault": "always kill"})
-    after = shared.jobs.submit("walk", {"seed": 30})
+    key = shared.jobs.submit("stroll", {"fault": "always kill"})
+    after = shared.jobs.submit("stroll", {"seed": 30})
     run = shared.ended(key, 40)
     assert run.status == "failed"
     assert "ended from outside each time" in run.message
@@ -146,7 +146,7 @@ def test_a_run_that_ends_its_worker_every_time_fails_and_the_next_one_runs(share
 @pytest.mark.parametrize(("fault", "message"), [("error", "RuntimeError: the third step broke"),
                                                 ("input", "Expected two legs, found three.")])
 def test_a_run_that_fails_says_why_and_keeps_what_it_saved(shared, fault, message):
-    key = shared.jobs.submit("walk", {"fault": fault})
+    key = shared.jobs.submit("stroll", {"fault": fault})
     assert shared.ended(key).message == message
     assert len(shared.walked(key)) == 3
 
@@ -159,15 +159,15 @@ def test_children_are_computed_in_the_worker_too(shared):
 
 def test_settings_are_checked_before_anything_is_asked(shop):
     with pytest.raises(BadInput, match="Did you mean 'steps'"):
-        shop.jobs.submit("walk", {"step": 1})
-    with pytest.raises(BadInput, match="Did you mean 'walk'"):
-        shop.jobs.submit("wlak", {})
+        shop.jobs.submit("stroll", {"step": 1})
+    with pytest.raises(BadInput, match="Did you mean 'stroll'"):
+        shop.jobs.submit("strlol", {})
     assert shop.jobs.engine() is None
 
 
 def test_a_killed_engine_s_runs_go_on_with_the_next_one(shop, undisturbed):
-    key = shop.jobs.submit("walk", SLOW)
-    waiting = shop.jobs.submit("walk", {"seed": 1})
+    key = shop.jobs.submit("stroll", SLOW)
+    waiting = shop.jobs.submit("stroll", {"seed": 1})
     shop.until(lambda: shop.saved(key, 4))
     worker = shop.library.attempts(key)[-1]["pid"]
     os.kill(shop.jobs.engine()["pid"], signal.SIGKILL)
@@ -183,11 +183,11 @@ def test_a_killed_engine_s_runs_go_on_with_the_next_one(shop, undisturbed):
 
 def test_the_engine_outlives_its_client_and_is_found_again(shop):
     code = (f"from landscape.runs import Jobs; jobs = Jobs({str(shop.home)!r}); "
-            f"print(jobs.submit('walk', {SLOW!r}), jobs.engine()['pid'])")
+            f"print(jobs.submit('stroll', {SLOW!r}), jobs.engine()['pid'])")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     key, pid = out.split()
     assert shop.library.run(key).status in ("queued", "running")
-    assert shop.jobs.submit("walk", SLOW) == key
+    assert shop.jobs.submit("stroll", SLOW) == key
     assert shop.jobs.engine()["pid"] == int(pid)
     assert shop.ended(key).status == "done"
     assert len(shop.library.attempts(key)) == 1
@@ -205,14 +205,14 @@ def test_a_second_engine_and_a_second_writer_are_refused(shared):
 
 def test_a_store_in_which_a_shell_computes_takes_no_jobs(shop):
     with Store(shop.home), pytest.raises(StoreError, match=f"Process {os.getpid()} .* is computing"):
-        shop.jobs.submit("walk", {})
+        shop.jobs.submit("stroll", {})
 
 
 def test_an_idle_engine_ends_but_not_while_pages_are_served(shop, monkeypatch):
     monkeypatch.setenv("LANDSCAPE_ENGINE_IDLE", "0.5")
     shop.home.mkdir(mode=0o700)
     lock = Lock.take(shop.home / "server.lock", {"url": "http://localhost:1"})
-    shop.ended(shop.jobs.submit("walk", {}))
+    shop.ended(shop.jobs.submit("stroll", {}))
     pid = shop.jobs.engine()["pid"]
     time.sleep(2)
     assert shop.jobs.engine()["pid"] == pid
@@ -226,7 +226,7 @@ def test_an_idle_engine_ends_but_not_while_pages_are_served(shop, monkeypatch):
 def test_the_last_words_of_a_run_wait_for_room_on_the_disk(tmp_path, monkeypatch):
     engine = Engine(tmp_path, None)
     try:
-        key = engine.submit("walk", {})
+        key = engine.submit("stroll", {})
         engine.queue.clear()
         engine.closing[key] = ("failed", "The disk is full.", "")
         with monkeypatch.context() as patch:
@@ -258,7 +258,7 @@ def ports(pid: int) -> list[int]:
 
 
 def test_a_client_without_the_certificate_gets_nothing_from_any_port(shared):
-    shared.ended(shared.jobs.submit("walk", {"seed": 50}))
+    shared.ended(shared.jobs.submit("stroll", {"seed": 50}))
     open_ports = ports(shared.jobs.engine()["pid"])
     assert len(open_ports) >= 3
     for port in open_ports:
@@ -322,7 +322,7 @@ def test_an_existing_scheduler_computes_too(shop, undisturbed):
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp://",
                       host="127.0.0.1") as cluster:
         jobs = Jobs(shop.home, scheduler=cluster.scheduler_address)
-        key = jobs.submit("walk", {"steps": 6, "pause": 0.02})
+        key = jobs.submit("stroll", {"steps": 6, "pause": 0.02})
         assert shop.ended(key).status == "done"
         assert shop.library.attempts(key)[0]["pid"] == os.getpid()  # its worker is a thread of this process
         assert shop.walked(key) == undisturbed(steps=6)

@@ -91,6 +91,18 @@ def test_roots_that_are_set_are_held_to(command, place, tmp_path):
     assert command(*OURS, *FAST, "--json", LANDSCAPE_ROOTS=str(place))[0] == 0
 
 
+@pytest.mark.parametrize("named", ["link.pt", "inner/../a.pt"])
+def test_links_and_dots_are_refused_where_roots_are_set(command, place, named):
+    (place / "inner").mkdir(exist_ok=True)
+    if not (place / "link.pt").is_symlink():
+        (place / "link.pt").symlink_to(place / "a.pt")
+    rest = (*OURS[2:], *FAST)
+    status, _, err = command(named, "b.pt", *rest, LANDSCAPE_ROOTS=str(place))
+    assert status == 1
+    assert "a symbolic link" in err if named == "link.pt" else "'..'" in err
+    assert command(named, "b.pt", *rest, "--json")[0] == 0
+
+
 def test_factories_are_never_implied(command):
     status, _, err = command(*OURS, *FAST, LANDSCAPE_FACTORIES="")
     assert status == 1
@@ -121,7 +133,7 @@ def test_what_is_wrong_is_said(command, words, status, said):
 
 
 def test_beside_an_engine_the_shell_computes_and_the_engine_writes(place, shop):
-    shop.jobs.submit("walk", {"steps": 3})
+    shop.jobs.submit("stroll", {"steps": 3})
     shop.until(lambda: shop.jobs.engine())
     plain = {k: v for k, v in os.environ.items() if k != "LANDSCAPE_ROOTS"}
     done = subprocess.run([sys.executable, "-m", "landscape", "inspect", *OURS, *FAST, "--json", "--home", str(shop.home)],

@@ -33,7 +33,7 @@ def surface() -> Surface:
 
 
 def enter(store: Store, **settings) -> str:
-    made = identify("walk", settings)
+    made = identify("stroll", settings)
     store.enter(**made.row())
     return made.key
 
@@ -61,12 +61,12 @@ def test_objects_are_not_results():
 
 
 def test_the_key_is_of_everything_the_result_depends_on(monkeypatch):
-    one, other = parse("walk", {"steps": "3"}), parse("walk", {"steps": 4})
-    assert key_of("walk", one) == key_of("walk", parse("walk", {"steps": 3, "seed": 0}))
-    row = identify("walk", {}).row()
-    monkeypatch.setitem(__import__("toys").RECIPES["walk"].defaults, "version", 2)
-    newer = identify("walk", {}).row()
-    keys = [key_of("walk", one), key_of("walk", other), key_of("walk", one, ("p",)), row["key"], newer["key"]]
+    one, other = parse("stroll", {"steps": "3"}), parse("stroll", {"steps": 4})
+    assert key_of("stroll", one) == key_of("stroll", parse("stroll", {"steps": 3, "seed": 0}))
+    row = identify("stroll", {}).row()
+    monkeypatch.setitem(__import__("toys").RECIPES["stroll"].defaults, "version", 2)
+    newer = identify("stroll", {}).row()
+    keys = [key_of("stroll", one), key_of("stroll", other), key_of("stroll", one, ("p",)), row["key"], newer["key"]]
     assert len(set(keys)) == len(keys)
     assert all(len(key) == 16 and int(key, 16) >= 0 for key in keys)
 
@@ -119,20 +119,20 @@ def test_a_store_that_is_being_made_is_never_taken_for_something_else(tmp_path):
 
 
 def test_the_store_is_its_owners(tmp_path):
-    compute_here("walk", {}, tmp_path / "home")
+    compute_here("stroll", {}, tmp_path / "home")
     assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "home" / schema.FILE).stat().st_mode & 0o077 == 0
 
 
 def test_runs_are_found_by_status_words_and_the_beginning_of_a_key(tmp_path):
-    walk, *_ = compute_here("walk", {"steps": 7}, tmp_path)
-    compute_here("walk", {"fault": "error"}, tmp_path)
+    walk, *_ = compute_here("stroll", {"steps": 7}, tmp_path)
+    compute_here("stroll", {"fault": "error"}, tmp_path)
     pair, *_ = compute_here("pair", {}, tmp_path)
     library = Library(tmp_path, gallery=None)
     assert next(run.key for run in library.runs()) == pair
     assert len(library.runs()) == 3
     assert len(library.runs(children=True)) == 5
-    assert [run.key for run in library.runs(recipe="walk", status="done")] == [walk]
+    assert [run.key for run in library.runs(recipe="stroll", status="done")] == [walk]
     assert [run.key for run in library.runs(search="WALK steps=7")] == [walk]
     assert library.run(walk[:6]).key == walk
     with pytest.raises(BadInput, match=f"Did you mean {walk}"):
@@ -144,7 +144,7 @@ def test_runs_are_found_by_status_words_and_the_beginning_of_a_key(tmp_path):
 def test_deleting_takes_the_children_nobody_else_uses(tmp_path):
     one, *_ = compute_here("pair", {"seeds": "0,1"}, tmp_path)
     two, *_ = compute_here("pair", {"seeds": "1,2"}, tmp_path)
-    asked, *_ = compute_here("walk", {"seed": 0}, tmp_path)
+    asked, *_ = compute_here("stroll", {"seed": 0}, tmp_path)
     library = Library(tmp_path, gallery=None)
     zero, shared = library.run(one).parents
     assert zero == asked
@@ -187,7 +187,7 @@ def version_1(path, user_version: int = 1) -> None:
         db.execute(step)
     db.execute(f"PRAGMA application_id = {schema.APPLICATION}")
     db.execute(f"PRAGMA user_version = {user_version}")
-    row = "INSERT INTO runs (key, recipe, title, settings, status, created) VALUES (?, 'walk', ?, '{}', 'done', ?)"
+    row = "INSERT INTO runs (key, recipe, title, settings, status, created) VALUES (?, 'stroll', ?, '{}', 'done', ?)"
     db.executemany(row, [("parent", "Made for another", 1.0), ("child", "Asked for", 2.0)])
     db.execute("INSERT INTO parents VALUES ('child', 'parent')")
     db.execute("INSERT INTO results VALUES ('child', 'summary', 1, 3.0, ?, ?)", encode(Summary({"a": 1})))
@@ -337,7 +337,7 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_saved(tmp_path, monkeypa
 
 def test_a_damaged_file_is_said_to_be_one(tmp_path):
     for turn in range(3):
-        compute_here("walk", {"seed": turn}, tmp_path)
+        compute_here("stroll", {"seed": turn}, tmp_path)
     path = tmp_path / schema.FILE
     whole = path.read_bytes()
     path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
@@ -377,5 +377,5 @@ def test_a_run_whose_process_has_gone_is_not_called_running(tmp_path):
         assert library.run(key).status == "running"
     assert library.run(key).status == "cancelled"
     assert "goes on" in library.run(key).message
-    assert compute_here("walk", {}, tmp_path) == (key, "done", "")
+    assert compute_here("stroll", {}, tmp_path) == (key, "done", "")
     assert [each["outcome"] for each in library.attempts(key)] == ["interrupted", "done"]

@@ -16,7 +16,7 @@ from landscape.results import History, Summary
 from landscape.settings import Settings
 
 
-class Walk(Settings):
+class Stroll(Settings):
     """A random walk whose every step is saved; it can be told to misbehave."""
 
     steps: int = Field(5, gt=0)
@@ -35,14 +35,14 @@ class Pair(Settings):
 
 
 def _history(points) -> History:
-    return History(("walk",), np.arange(len(points)), np.zeros(len(points)), {"train_loss": np.array([points])})
+    return History(("stroll",), np.arange(len(points)), np.zeros(len(points)), {"train_loss": np.array([points])})
 
 
-def walk(settings: Walk, context) -> None:
+def stroll(settings: Stroll, context) -> None:
     if settings.marker:
         with Path(settings.marker).open("a") as file:
             file.write(f"{os.getpid()}\n")
-    context.plan([("walk", 3.0), ("sum", 1.0)])
+    context.plan([("stroll", 3.0), ("sum", 1.0)])
     saved = context.load("history:walk")
     points = list(saved.values["train_loss"][0]) if saved else []
     while len(points) < settings.steps:
@@ -54,10 +54,10 @@ def walk(settings: Walk, context) -> None:
         points.append((points[-1] if points else 0.0) + step)
         time.sleep(settings.pause)
         context.save("history:walk", _history(points))
-        context.progress("walk", len(points), settings.steps, value=points[-1])
+        context.progress("stroll", len(points), settings.steps, value=points[-1])
         if len(points) == 3:
             _misbehave(settings.fault)
-    context.save_weights("end", {"w": np.array([points[-1]], np.float32)}, {"kind": "walk"})
+    context.save_weights("end", {"w": np.array([points[-1]], np.float32)}, {"kind": "stroll"})
     context.progress("sum", 1, 1)
     context.save("summary", Summary({"key": context.key, "sum": float(np.sum(points)), "nan": float("nan")}))
 
@@ -74,7 +74,7 @@ def _misbehave(fault: str) -> None:
 def pair(settings: Pair, context) -> None:
     context.plan([*((f"walk {seed}", 4.0) for seed in settings.seeds), ("difference", 1.0)])
     walks = [
-        context.child("walk", {"steps": settings.steps, "seed": seed, "pause": settings.pause}, f"walk {seed}")
+        context.child("stroll", {"steps": settings.steps, "seed": seed, "pause": settings.pause}, f"walk {seed}")
         for seed in settings.seeds
     ]
     ends = [float(each.load_weights("end")["w"][0]) for each in walks]
@@ -84,14 +84,14 @@ def pair(settings: Pair, context) -> None:
     )
 
 
-def trap(settings: Walk, reader) -> None:
+def trap(settings: Stroll, reader) -> None:
     """Places that nobody comes back from."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 RECIPES = {
-    "walk": Row("Walk", "A random walk.", "toys:walk", {"settings": "toys:Walk"}),
-    "trap": Row("Trap", "A walk whose networks end the process that opens them.", "toys:walk",
-                {"settings": "toys:Walk", "places": "toys:trap"}),
+    "stroll": Row("Walk", "A random walk.", "toys:stroll", {"settings": "toys:Stroll"}),
+    "trap": Row("Trap", "A walk whose networks end the process that opens them.", "toys:stroll",
+                {"settings": "toys:Stroll", "places": "toys:trap"}),
     "pair": Row("Pair", "Two random walks.", "toys:pair", {"settings": "toys:Pair"}),
 }

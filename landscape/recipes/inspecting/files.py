@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +48,7 @@ def contents(file: str, digest: str, reader, check: bool = True) -> Contents:
             raise BadInput(f"Run {file.removeprefix(KEPT)} holds no kept network. Keep one first, or give a file.")
         tensors = {name: torch.tensor(array) for name, array in found.items()}
         return Contents(tensors, (), sum(t.numel() * t.element_size() for t in tensors.values()))
-    path = allowed(os.path.abspath(file), own_folders())
+    path = allowed(Path.cwd() / file, own_folders())
     if check and _digest(path) != digest:
         raise BadInput(f"{path.name} has changed since it was asked for. Ask again to open it as it is now.")
     found = read(path)
