@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-from landscape.errors import LandscapeError
 from landscape.runs import Library
-from landscape.ui import opened, panels, running
+from landscape.ui import opened, page, panels, running
 from landscape.ui.averaging.designer import designer
 from landscape.ui.averaging.sections import section_of, tell, told
 from landscape.ui.averaging.story import Story
@@ -44,12 +43,7 @@ def entry(run) -> None:
 
 def one_run(library: Library, key: str) -> None:
     run = library.run(key)
-    title, status, again = st.columns([6, 1, 1], vertical_alignment="center")
-    title.title(run.title)
-    status.markdown(badge(run))
-    if again.button("New run", icon=":material/add:", width="stretch", key="new-run"):
-        del st.query_params["run"]
-        st.rerun()
+    page.head(run)
     view = panels.controls(SHOWN)
     if run.status in ACTIVE:
         watch(library, run.key, run.status, view)
@@ -89,15 +83,4 @@ def watch(library: Library, key: str, status: str, view: panels.View) -> None:
         tell(story, slots=False)
 
 
-try:
-    shelf = Library()
-    asked = st.query_params.get("run")
-    if asked:
-        one_run(shelf, asked)
-    else:
-        new_run(shelf)
-except LandscapeError as error:
-    st.error(str(error))
-    if st.query_params.get("run") and st.button("Start a new run"):
-        del st.query_params["run"]
-        st.rerun()
+page.route(new_run, one_run)

@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from landscape.errors import LandscapeError
 from landscape.runs import Library
-from landscape.ui import checkpoints, inspected, running
-from landscape.ui.reading import badge, stamp
+from landscape.ui import checkpoints, inspected, page, running
+from landscape.ui.reading import stamp
 from landscape.ui.report import report
 
 ACTIVE = ("queued", "running")
@@ -26,12 +25,7 @@ def new_run(library: Library) -> None:
 
 def one_run(library: Library, key: str) -> None:
     run = library.run(key)
-    title, status, again = st.columns([8, 1, 1.5], vertical_alignment="center")
-    title.title(run.title)
-    status.markdown(badge(run))
-    if again.button("Open others", icon=":material/add:", width="stretch", key="new-run"):
-        st.query_params.pop("run")
-        st.rerun()
+    page.head(run, "Open others")
     if run.status in ACTIVE:
         watch(library, run.key, run.status)
         return
@@ -64,15 +58,4 @@ def seen(library: Library, run) -> None:
         inspected.pictures(library, run, inspected.controls(found))
 
 
-try:
-    shelf = Library()
-    asked = st.query_params.get("run")
-    if asked:
-        one_run(shelf, asked)
-    else:
-        new_run(shelf)
-except LandscapeError as error:
-    st.error(str(error))
-    if st.query_params.get("run") and st.button("Open others"):
-        st.query_params.pop("run")
-        st.rerun()
+page.route(new_run, one_run, again="Open others")

@@ -2,12 +2,11 @@
 
 import streamlit as st
 
-from landscape.errors import LandscapeError
 from landscape.runs import Library
-from landscape.ui import opened, panels, running
+from landscape.ui import opened, page, panels, running
 from landscape.ui.cards import cards
 from landscape.ui.form import form
-from landscape.ui.reading import VALLEYS, badge
+from landscape.ui.reading import VALLEYS
 
 ACTIVE = ("queued", "running")
 
@@ -28,12 +27,7 @@ def new_run(library: Library) -> None:
 
 def one_run(library: Library, key: str) -> None:
     run = library.run(key)
-    title, status, again = st.columns([6, 1, 1], vertical_alignment="center")
-    title.title(run.title)
-    status.markdown(badge(run))
-    if again.button("New run", icon=":material/add:", width="stretch", key="new-run"):
-        del st.query_params["run"]
-        st.rerun()
+    page.head(run)
     if run.recipe == opened.KEPT:  # it was kept: there is no picture around it
         st.page_link(VALLEYS, label="Where it comes from", icon=":material/conversion_path:",
                      query_params={"run": run.settings["source"], "open": run.settings["where"]})
@@ -70,15 +64,4 @@ def watch(library: Library, key: str, status: str, view: panels.View) -> None:
     running.live_curves(library, run)
 
 
-try:
-    shelf = Library()
-    asked = st.query_params.get("run")
-    if asked:
-        one_run(shelf, asked)
-    else:
-        new_run(shelf)
-except LandscapeError as error:
-    st.error(str(error))
-    if st.query_params.get("run") and st.button("Start a new run"):
-        del st.query_params["run"]
-        st.rerun()
+page.route(new_run, one_run)
