@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from landscape import catalog
 from landscape.errors import BadInput, unknown
@@ -22,6 +22,15 @@ DEFAULT_MAX_GRID = 257
 def max_grid() -> int:
     """The largest grid side this server computes (``LANDSCAPE_MAX_GRID``, default 257)."""
     return int(os.environ.get("LANDSCAPE_MAX_GRID", DEFAULT_MAX_GRID))
+
+
+def _within_limit(grid: int) -> int:
+    if not 5 <= grid <= max_grid():
+        raise BadInput(f"grid must be from 5 to {max_grid()} (this server's limit, LANDSCAPE_MAX_GRID), found {grid}.")
+    return grid
+
+
+Grid = Annotated[int, AfterValidator(_within_limit)]
 
 
 class Settings(BaseModel):
@@ -110,7 +119,7 @@ class Curves(Training):
 class Valleys(Curves):
     """The three planes of the talk's slide 7."""
 
-    grid: int = Field(97, description="Cells along the longer side of each surface.")
+    grid: Grid = Field(97, description="Cells along the longer side of each surface.")
     margin: float = Field(0.2, gt=0, le=2, description="Margin around the marked points, in side lengths.")
     picture: Literal["adaptive", "exact"] = Field(
         "adaptive", description="adaptive: evaluate where interpolation is not yet exact; exact: every cell.")
@@ -126,13 +135,6 @@ class Valleys(Curves):
             raise BadInput(f"valleys needs at least 3 seeds, one for each optimum of the first plane; found {len(seeds)} "
                            f"({', '.join(map(str, seeds))}). Give three, for example seeds=0,1,2.")
         return seeds
-
-    @field_validator("grid")
-    @classmethod
-    def _grid_within_limit(cls, grid: int) -> int:
-        if not 5 <= grid <= max_grid():
-            raise BadInput(f"grid must be from 5 to {max_grid()} (this server's limit, LANDSCAPE_MAX_GRID), found {grid}.")
-        return grid
 
 
 class Network(Settings):

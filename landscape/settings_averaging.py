@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from landscape import schedules
 from landscape.errors import BadInput
 from landscape.schedules import Plan
-from landscape.settings import Training, max_grid
+from landscape.settings import Grid, Training
 
 DECAYED = 0.9  # share of the budget at which SGD's rate has come down to a hundredth
 LEAST = 3  # snapshots that a plane goes through
@@ -125,7 +125,7 @@ class Branches(Walk):
 class Averaging(Branches):
     """Where SGD goes, what averaging its weights does, and how wide the place is that it finds."""
 
-    grid: int = Field(49, description="Cells along the longer side of each surface.")
+    grid: Grid = Field(49, description="Cells along the longer side of each surface.")
     margin: float = Field(0.2, gt=0, le=2, description="Margin around the marked points, in side lengths.")
     picture: Literal["adaptive", "exact"] = Field(
         "adaptive", description="adaptive: evaluate where interpolation is not yet exact; exact: every cell.")
@@ -142,13 +142,6 @@ class Averaging(Branches):
     hessian_examples: int = Field(4000, gt=0, description="Training examples the Hessian and the sharpness are of, at most.")
     sam_rho: float = Field(0.05, gt=0, description="Radius of the ball of SAM's sharpness; ten times that for ASAM.")
     batchnorm_examples: int = Field(1000, gt=1, description="Fixed training examples for re-estimating BatchNorm.")
-
-    @field_validator("grid")
-    @classmethod
-    def _grid_within_limit(cls, grid: int) -> int:
-        if not 5 <= grid <= max_grid():
-            raise BadInput(f"grid must be from 5 to {max_grid()} (this server's limit, LANDSCAPE_MAX_GRID), found {grid}.")
-        return grid
 
     @model_validator(mode="after")
     def _enough_snapshots(self) -> Averaging:

@@ -28,7 +28,7 @@ def sentences(surface: Surface, metric: str | None = None) -> list[tuple[str, bo
     if bad:
         said.append((f"{bad:,} evaluated {'cell is' if bad == 1 else 'cells are'} not finite and drawn empty", False))
     if not info.get("final", False):
-        said.append(("not final: this picture is still being computed", False))
+        said.append(("not final: finer cells were still to come when it was saved", False))
     if metric is None or metric.startswith("test"):
         said.append(("test data is for looking only: nothing was chosen by it", True))
     return said

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from landscape import catalog
-from landscape.errors import BadInput, Diverged
+from landscape.errors import BadInput, Diverged, LandscapeError
 from landscape.geometry.curves import COEFFICIENTS, connect
 from landscape.geometry.directions import filter_normalised, spanned
 from landscape.geometry.subspace import Subspace, plane
@@ -91,7 +91,7 @@ def _matched(s: Inspect, report: Report, family: Family, context) -> Tensor | No
     try:
         permuted = weight_matching(subject.task.net, subject.weights(a), subject.weights(b),
                                    torch.Generator().manual_seed(s.seed), x, subject.buffers(family.matched(1)))
-    except BadInput as error:
+    except LandscapeError as error:  # a structure that is not understood, or outputs that changed
         report.views.append(f"The line after weight matching is left out: {error}")
         return None
     fixed = f" {len(permuted.fixed)} kinds of units had to stay in place." if permuted.fixed else ""
