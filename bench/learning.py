@@ -121,6 +121,6 @@ def _row(name: str, bar: float, rounds: int, of: str, ours, loop) -> Row:
     error = float(np.median(differences))  # rounding that turns one ReLU sends that network elsewhere
     taken = interleaved({"ours": lambda: seconds(ours), "loop": lambda: seconds(loop)}, rounds)
     ratio = float(np.median(taken["loop"] / taken["ours"]))
-    note = f"{np.median(taken['ours']):.2f} s and {np.median(taken['loop']):.2f} s; error is the median network's, of its {of}"
+    note = f"{np.median(taken['ours']):.2f} s and {np.median(taken['loop']):.2f} s; error: the {of} of the median network"
     met = ratio >= bar and error <= SAME
     return Row(name, "all at once", "torch modules, one by one", ratio, error, None, bar, met, note)
