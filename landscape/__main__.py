@@ -64,7 +64,10 @@ def serve(
     environment = {**os.environ, "LANDSCAPE_HOME": str(folder)}
     if scheduler:
         environment["LANDSCAPE_SCHEDULER"] = scheduler
-    Jobs(folder, scheduler).resume()
+    jobs = Jobs(folder, scheduler)
+    if jobs.renew():
+        say("The engine was running with other settings (factories, folders, limits): another takes its place.")
+    jobs.resume()
     os.set_inheritable(lock.fd, True)  # the server keeps the lock for as long as it lives
     options = {
         "server.address": "localhost",

@@ -6,6 +6,8 @@ Looked for in the current folder. Its keys are the variables without ``LANDSCAPE
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -14,6 +16,15 @@ from landscape.errors import BadInput, unknown
 
 KEYS = ("home", "data", "roots", "factories", "scheduler", "max_grid", "max_data_bytes", "max_file", "engine_idle")
 LISTS = {"roots": ":", "factories": ","}
+ASIDE = ("home", "engine_idle", "scheduler")  # what an engine that runs already need not agree on
+
+
+def fingerprint(scheduler: str | None = None) -> str:
+    """Of all that a process here would allow and find: the variables, the folder it stands in, Python's path."""
+    obeyed = {key: os.environ.get(f"LANDSCAPE_{key.upper()}") for key in KEYS if key not in ASIDE}
+    obeyed |= {"recipes": os.environ.get("LANDSCAPE_RECIPES"), "path": os.environ.get("PYTHONPATH"), "folder": os.getcwd(),
+               "scheduler": scheduler or os.environ.get("LANDSCAPE_SCHEDULER") or None}
+    return hashlib.sha256(json.dumps(obeyed, sort_keys=True).encode()).hexdigest()
 
 
 def read(folder: Path | None = None) -> None:

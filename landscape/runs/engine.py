@@ -37,7 +37,7 @@ log = logging.getLogger("landscape.engine")
 class Engine:
     """Queue, cancelling and bookkeeping. Requests come in the channel's threads, ``serve`` does the rest in one loop."""
 
-    def __init__(self, home: Path, scheduler: str | None):
+    def __init__(self, home: Path, scheduler: str | None, obeys: str = ""):
         from distributed.security import Security
         from distributed.utils import get_ip
 
@@ -58,7 +58,7 @@ class Engine:
         handlers = {function.__name__: function for function in own} | {"rename": self.store.rename}
         handlers |= {name: getattr(self.store, name) for name in WRITES}
         self.server = Server(get_ip(_host(scheduler)) if scheduler else "127.0.0.1", self.pem, handlers)
-        self.store.lock.say({"kind": "engine", "address": self.server.address})
+        self.store.lock.say({"kind": "engine", "address": self.server.address, "obeys": obeys})
         log.info("serving %s at %s, %d runs to go on with", self.store.home, self.server.address, len(self.queue))
 
     # Requests
@@ -259,11 +259,12 @@ def _host(address: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m landscape.runs.engine", description="Compute the runs of a store.")
     parser.add_argument("--home", type=Path, help="the store's folder (default: LANDSCAPE_HOME)")
+    parser.add_argument("--obeys", default="", help="fingerprint of the settings of the process that starts it")
     parser.add_argument("--scheduler", default=os.environ.get("LANDSCAPE_SCHEDULER"), help="an existing Dask scheduler")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
-        engine = Engine(home_of(options.home), options.scheduler or None)
+        engine = Engine(home_of(options.home), options.scheduler or None, options.obeys)
     except StoreError as error:
         print(error, file=sys.stderr)
         return 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape import ROOT
+from landscape.configuration import fingerprint
 from landscape.errors import LandscapeError, StoreError
 from landscape.results import Opened
 from landscape.runs.channel import Channel
@@ -97,6 +98,23 @@ class Jobs:
         except LandscapeError as error:
             log.info("clicks are not ready: %s", error)
 
+    def renew(self) -> bool:
+        """End an engine that obeys other settings than this process (factories, roots, limits ...); True if there was one.
+
+        Its runs wait for the next engine and go on from what they saved.
+        """
+        says = self.engine()
+        if says is None or says.get("obeys") == self._obeyed:
+            return False
+        self._ask("stop")
+        deadline = time.monotonic() + PATIENCE
+        while (left := holder(self._lock)) is not None and left.get("pid", says["pid"]) == says["pid"]:
+            if time.monotonic() > deadline:
+                raise StoreError(f"The engine of {self.home} (process {says['pid']}) obeys other settings and does not end. "
+                                 f"Its log is {self._log}.")
+            time.sleep(0.05)
+        return True
+
     def resume(self) -> bool:
         """Start the engine if runs are waiting for one, as after a power cut; True if there are such runs."""
         runs = Library(self.home, gallery=None).runs()
@@ -133,6 +151,10 @@ class Jobs:
                 time.sleep(0.1)
 
     @property
+    def _obeyed(self) -> str:
+        return fingerprint(self.scheduler)
+
+    @property
     def _log(self) -> Path:
         return self.home / "engine.log"
 
@@ -161,7 +183,7 @@ class Jobs:
     def _start(self) -> subprocess.Popen:
         """An engine in a session of its own: it outlives the process that started it."""
         made(self.home)
-        command = [sys.executable, "-m", "landscape.runs.engine", "--home", str(self.home)]
+        command = [sys.executable, "-m", "landscape.runs.engine", "--home", str(self.home), "--obeys", self._obeyed]
         if self.scheduler:
             command += ["--scheduler", self.scheduler]
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))

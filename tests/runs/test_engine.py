@@ -181,6 +181,19 @@ def test_a_killed_engine_s_runs_go_on_with_the_next_one(shop, undisturbed):
     assert not Jobs(shop.home).resume()
 
 
+def test_an_engine_with_other_settings_is_renewed_and_its_runs_go_on(shop, undisturbed, monkeypatch):
+    key = shop.jobs.submit("stroll", {"steps": 60, "pause": 0.1})
+    shop.until(lambda: shop.saved(key, 4))
+    assert not shop.jobs.renew(), "an engine that obeys the same settings stays"
+    before = shop.jobs.engine()["pid"]
+    monkeypatch.setenv("LANDSCAPE_FACTORIES", "my_networks")
+    assert shop.jobs.renew()
+    assert shop.jobs.resume()
+    assert shop.jobs.engine()["pid"] != before
+    assert shop.ended(key).status == "done"
+    assert shop.walked(key) == undisturbed(steps=60)
+
+
 def test_the_engine_outlives_its_client_and_is_found_again(shop):
     code = (f"from landscape.runs import Jobs; jobs = Jobs({str(shop.home)!r}); "
             f"print(jobs.submit('stroll', {SLOW!r}), jobs.engine()['pid'])")
