@@ -34,7 +34,8 @@ def compute(s: Branches, context) -> None:
     names, said = tuple(f"seed {seed}" for seed in s.seeds), {}
     for name, epoch in forks.items():
         plan, keeper = plans[name], Keeper(context, name, names)
-        state = keeper.resume() or (unpack(before.load_weights(f"from-{epoch}")) if epoch else None)
+        fork = before.load_weights(f"from-{epoch}") if epoch else None  # without one the branch is trained from its start
+        state = keeper.resume() or (unpack(fork) if fork else None)
         state = walk(p.task, list(s.seeds), starts(s, p), replace(plan, collect=plan.collect[:0]), state,
                      batch_size=s.batch_size, momentum=s.momentum, trace=_trace(s, name, plan), after_epoch=keeper,
                      progress=lambda done, total, name=name: context.progress(name, done, total))

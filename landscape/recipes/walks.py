@@ -35,7 +35,7 @@ def compute(s: Walk, context) -> None:
     every = planned(s, p)
     plans = {"sgd": every["sgd"], "constant": every["constant"].head(s.epochs)}
     context.plan([(START, max(1, s.branch * s.epochs)), *((name, s.epochs) for name in plans)])
-    live = _Live(s, context, p, set(s.forks(every).values()))
+    live = _Live(s, context, p, {s.start, *s.forks(every).values()})  # an ensemble goes on from where averaging starts
     found = branched(
         p.task, list(s.seeds), starts(s, p), plans, resume=live.resume, after_epoch=live, batch_size=s.batch_size,
         momentum=s.momentum, progress=lambda name, done, total: context.progress(

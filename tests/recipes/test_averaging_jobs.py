@@ -81,6 +81,24 @@ def test_an_average_without_new_batchnorm_statistics_is_broken_and_said_so(tmp_p
     assert places_of(Reader(Shelf(library), key)).at({"network": "W_SWA"}).buffers
 
 
+def test_an_ensemble_goes_on_from_the_start_of_averaging_wherever_that_is(tmp_path, monkeypatch):
+    def ensemble(home):
+        library, key = run(home, swa_start=0.6)
+        assert library.run(key).status == "done", library.run(key).message
+        child = next(parent for parent in library.run(key).parents if library.run(parent).recipe == "branches")
+        assert library.result(child, "summary").values["forks"]["fge"] == 7
+        return library.weights(child, "fge")["weights"]
+
+    kept = context.Reader.load_weights
+    forked = ensemble(tmp_path / "forked")
+    monkeypatch.setattr(context.Reader, "load_weights",
+                        lambda self, name: None if name.startswith("from-") else kept(self, name))
+    np.testing.assert_array_equal(forked, ensemble(tmp_path / "from scratch"))
+    monkeypatch.undo()
+    (walk,) = [r.key for r in Library(tmp_path / "forked").runs(children=True) if r.recipe == "walk"]
+    assert Library(tmp_path / "forked").weights(walk, "from-7") is not None
+
+
 def test_a_rate_that_diverges_is_named_and_the_weights_before_it_are_kept(tmp_path):
     library, key = run(tmp_path, task="regression", lr=1e6)
     found = library.run(key)
