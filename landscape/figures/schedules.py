@@ -52,10 +52,14 @@ def drawn_steps(plan: Plan) -> np.ndarray:
 
 
 def difference(plan: Plan, epochs: np.ndarray, rates: np.ndarray) -> float:
-    """The largest difference between the plan at each epoch's last step and the rate that was logged there."""
-    last = np.asarray(epochs, int) * plan.steps_per_epoch - 1
-    inside = (last >= 0) & (last < plan.steps)
-    return float(np.abs(plan.rates[last[inside]] - np.asarray(rates, float)[inside]).max(initial=0.0))
+    """The largest difference between the plan's last step before each of ``epochs`` (parts of one too) and the rate there.
+
+    NaN rates were not logged; with none at all the answer is NaN.
+    """
+    last = np.round(np.asarray(epochs, float) * plan.steps_per_epoch).astype(int) - 1
+    rates = np.asarray(rates, float)
+    known = (last >= 0) & (last < plan.steps) & np.isfinite(rates)
+    return float(np.abs(plan.rates[last[known]] - rates[known]).max()) if known.any() else np.nan
 
 
 def in_words(plan: Plan) -> str:

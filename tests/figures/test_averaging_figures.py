@@ -55,6 +55,10 @@ def test_a_rate_that_was_not_the_planned_one_shows_as_a_difference():
     assert schedules.difference(plan, epochs, rates) == 0
     rates[2] += 0.01
     assert schedules.difference(plan, epochs, rates) == pytest.approx(0.01)
+    parts = np.array([0.0, 1.4, 2.2, 2.6])
+    found = np.array([np.nan, plan.rates[6], np.nan, plan.rates[12]])
+    assert schedules.difference(plan, parts, found) == 0
+    assert np.isnan(schedules.difference(plan, parts, np.full(4, np.nan)))
 
 
 def test_long_schedules_are_thinned_and_constant_ones_said_so():

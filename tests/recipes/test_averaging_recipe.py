@@ -96,6 +96,9 @@ def test_both_branches_share_their_start_and_use_the_planned_rates(moons):
     plans = parse("averaging", SMALL).plans(4)
     for name, found in (("sgd", sgd), ("constant", constant)):
         np.testing.assert_array_equal(found.rates[1:], plans[name].rates[found.steps[1:] - 1])
+        drawn = moons[0].result(moons[1], "history:sgd" if name == "sgd" else "history:last")
+        at = np.searchsorted(drawn.epochs * 4, found.steps)
+        np.testing.assert_array_equal(drawn.lr[at], found.rates)
     longer = track(moons, "branches", "constant")
     assert list(longer.steps / 4) == list(range(17, 25))
 

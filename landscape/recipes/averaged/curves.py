@@ -10,6 +10,7 @@ from torch import Tensor
 
 from landscape.recipes.walks import Walked
 from landscape.results import History
+from landscape.training.averaging import Trajectory
 from landscape.training.ensembles import by_size
 from landscape.training.task import Task
 
@@ -51,7 +52,7 @@ def histories(walk: Walked, context) -> dict[str, History]:
         return before
     spe = walk.plans["sgd"].steps_per_epoch
     steps = np.union1d(np.arange(0, walk.last_step + 1, spe), walk.snapshots.steps)
-    rates = {name: walk.plans[name].rates[np.maximum(steps, 1) - 1] for name in ("sgd", "constant")}
+    rates = {name: _logged(steps, track) for name, track in (("sgd", walk.sgd), ("constant", walk.constant))}
     made, total = {}, len(walk.sgd) + len(walk.constant) + 2 * len(walk.snapshots)
     tracks = {"sgd": (walk.sgd.steps, walk.sgd.weights), "last": (walk.constant.steps, walk.constant.weights),
               "swa": (walk.snapshots.steps, walk.snapshots.means())}
@@ -69,6 +70,13 @@ def histories(walk: Walked, context) -> dict[str, History]:
     context.save("history:prediction average", made["prediction average"])
     context.progress("histories", 1, 1)
     return made
+
+
+def _logged(steps: np.ndarray, track: Trajectory) -> np.ndarray:
+    """The rate that the optimiser took in the last step before each of ``steps``, NaN where no snapshot kept it."""
+    rates = np.full(len(steps), np.nan)
+    rates[np.searchsorted(steps, track.steps)] = track.rates
+    return rates
 
 
 def _history(walk: Walked, steps: np.ndarray, rates: np.ndarray, at: np.ndarray, columns: dict) -> History:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+import numpy as np
 import streamlit as st
 
 from landscape.figures import averages, schedules, style, truth
@@ -26,6 +27,7 @@ def schedule(story: Story) -> None:
             log = story.found[result]
             logged[BRANCHES[name][0]] = (log.epochs, log.lr)
             far.append(schedules.difference(plans[name], log.epochs, log.lr))
+    far = [each for each in far if np.isfinite(each)]
     st.markdown(f"**Learning rate.** SGD: {schedules.in_words(plans['sgd'])} The other branch: "
                 f"{schedules.in_words(plans['constant'])}")
     story.figure("schedule", schedules.schedules, drawn, logged, story.moments(), height=340)
