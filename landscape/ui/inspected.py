@@ -12,7 +12,7 @@ from landscape.figures import surface as surfaces
 from landscape.figures.levels import Scale, common_scale
 from landscape.results import METRICS, Components, Matrix, Profile, Surface
 from landscape.runs import Library, Run
-from landscape.ui import opened, panels, plot
+from landscape.ui import opened, panels, plot, running
 from landscape.ui.plot import figure_json
 from landscape.ui.reading import stamp
 from landscape.ui.report import error, number
@@ -23,6 +23,7 @@ PLANES = {  # name of the surface -> heading
     "random": "A random plane around the network, filter-normalised",
 }
 BETWEEN, THROUGH = ("line", "matched", "bezier"), ("line 1", "line 2")
+CURVE_EPOCHS = 40  # passes over the training data for a curve asked for afterwards
 NAMES = (*(f"surface:{name}" for name in PLANES), *(f"profile:{name}" for name in (*BETWEEN, *THROUGH)), "report", "samples",
          "matrix", "components", "average", "summary")
 
@@ -159,6 +160,10 @@ def _paths(run: Run, at: tuple, found: dict, metric: str) -> None:
     plot.plot(figure, "between", height=480, revision=f"{run.key}-between", name="between", place=_clickable(run, shown))
     st.caption("Each point is evaluated directly. Matching permutes hidden units of the second network, which changes none "
                "of its outputs (Ainsworth et al. 2023); what remains of the barrier is not a matter of their order.")
+    possible = run.status == "done" and "profile:bezier" not in found and run.settings.get("precision") != "bfloat16"
+    if possible and st.button("Train a curve between them", icon=":material/timeline:", key="train-curve",
+                              help="A path of low loss (Garipov et al. 2018), as a run of its own beside this one."):
+        running.submit("inspect", run.settings | {"curve_epochs": CURVE_EPOCHS})
 
 
 def _one_pair(result: Matrix) -> None:

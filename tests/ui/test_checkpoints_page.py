@@ -18,7 +18,7 @@ from landscape.results import Components, Mark, Matrix, Profile, Summary, Surfac
 from landscape.runs import Library, archive, uploads
 from landscape.runs.records import encode
 from landscape.runs.store import Store
-from landscape.ui import checkpoints, preview
+from landscape.ui import checkpoints, preview, running
 from landscape.ui.report import differing, fit, key_lines, table
 
 TEST = ("test_nll", "test_error")
@@ -340,3 +340,15 @@ for run in {["", *KEYS.values()]!r}:
     assert not app.error, app.error
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+
+
+def test_a_curve_between_two_is_offered_and_asked_for(store, monkeypatch):
+    asked = []
+    monkeypatch.setenv("LANDSCAPE_HOME", str(store))
+    monkeypatch.setattr(running.Jobs, "submit", lambda self, recipe, settings: asked.append((recipe, settings)) or KEYS[2])
+    app = page(run=KEYS[2])
+    app.button(key="train-curve").click().run()
+    ((recipe, settings),) = asked
+    assert recipe == "inspect"
+    assert settings == {"files": ["epoch-01.pt", "epoch-02.pt"], "data": "digits", "curve_epochs": 40}
+    assert "train-curve" not in {button.key for button in page(run=KEYS[3]).button}
