@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from landscape import ROOT, __version__, catalog, configuration, inspect_command, open_command
+from landscape import ROOT, __version__, calibrate_command, catalog, configuration, inspect_command, open_command
 from landscape.data import own_files
 from landscape.errors import BadInput, LandscapeError, StoreError
 from landscape.runs import Jobs, Library, archive
@@ -104,6 +104,7 @@ def run(
 
 
 app.command("inspect")(inspect_command.inspect)
+app.command("calibrate")(calibrate_command.calibrate)
 app.command("open")(open_command.open_network)
 app.command("keep")(open_command.keep)
 

@@ -49,7 +49,7 @@ def read(path: Path, kind: str | None = None) -> Contents:
     ``entry.predictions`` refuses; Undecided where logits and probabilities cannot be told apart.
     """
     if not path.is_file():
-        raise BadInput(f"There is no file {path.name!r} at {path.parent}. Give the path of a CSV or npz file.")
+        raise BadInput(f"There is no file {path.name!r} in {path.absolute().parent}. Give the path of a CSV or npz file.")
     size = path.stat().st_size
     if size == 0:
         raise BadInput(f"{path.name} is empty (0 bytes). Write it again, and check that writing ended.")
