@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bench import grid, inspection, learning, pipelines
+from bench import grid, inference, inspection, learning, pipelines
 from bench.measure import BUSY, Others, Row, table
 
-WORKLOADS = ("grid", "training", "pipelines", "inspect")
+WORKLOADS = ("grid", "training", "pipelines", "inspect", "posterior")
 
 
 def measure(workloads: list[str], rival: Path | None) -> list[Row]:
@@ -26,6 +26,7 @@ def measure(workloads: list[str], rival: Path | None) -> list[Row]:
             "training": learning.rows,
             "pipelines": lambda: pipelines.rows(Path(home)),
             "inspect": lambda: inspection.rows(Path(home)),
+            "posterior": inference.rows,
         }
         rows = []
         for name in workloads:

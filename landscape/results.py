@@ -167,7 +167,43 @@ class Series:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-TYPES = {kind.__name__: kind for kind in (Surface, Profile, History, Summary, Opened, Matrix, Components, Series)}
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Networks that one method drew: N of them, chain after chain, in the order in which each chain drew them.
+
+    ``z`` (N, K) are their coordinates in the subspace the method drew in, (N, 0) for a method that draws weights. ``plane``
+    (N, 2) are their coordinates on the surface ``theatre`` (least squares), ``residual`` (N,) their Euclidean distances from
+    that plane in weight space. ``chain`` (N,) counts from 0; ``log_density`` (N,) is NaN where the method has none.
+    """
+
+    z: np.ndarray
+    plane: np.ndarray
+    residual: np.ndarray
+    chain: np.ndarray
+    log_density: np.ndarray
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictive:
+    """What networks predict together, the mean over all of them.
+
+    ``values`` are metrics on the test set. ``outputs`` (n, C) float32 are mean class probabilities, or means (n, D) in the
+    raw unit of the targets; ``targets`` (n,) or (n, D). ``deviations`` of a regression are ``epistemic`` and ``aleatoric``
+    standard deviations (n, D), empty otherwise. ``function`` as of ``Opened``, with ``epistemic`` and ``aleatoric`` (X,)
+    beside ``mean``, or ``entropy`` (X, Y) in nats and ``disagreement`` (X, Y), the part of it that is between networks.
+    """
+
+    values: dict[str, float]
+    outputs: np.ndarray
+    targets: np.ndarray
+    deviations: dict[str, np.ndarray] = field(default_factory=dict)
+    function: dict[str, np.ndarray] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+TYPES = {kind.__name__: kind for kind in (Surface, Profile, History, Summary, Opened, Matrix, Components, Series, Samples,
+                                          Predictive)}
 
 
 def pack(result) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

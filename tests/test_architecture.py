@@ -13,8 +13,8 @@ from landscape import ROOT
 FILES = sorted(p for folder in ("landscape", "pages", "tests", "bench", "assets") for p in (ROOT / folder).rglob("*.py"))
 FILES.append(ROOT / "app.py")
 CODE = [p for p in FILES if "tests" not in p.relative_to(ROOT).parts]
-COMPUTE = ("networks", "training", "geometry", "recipes")
-INNER = ("data", "networks", "training", "geometry", "uncertainty")
+COMPUTE = ("networks", "training", "geometry", "posteriors", "recipes")
+INNER = ("data", "networks", "training", "geometry", "posteriors", "uncertainty")
 
 
 def room(path: Path) -> str:
@@ -68,7 +68,7 @@ def test_computing_knows_nothing_of_runs_or_screens(path):
 
 
 def test_data_flows_one_way():
-    order = ["data", "networks", "training", "geometry"]
+    order = ["data", "networks", "training", "geometry", "posteriors"]
     for path in rooms(*order):
         later = order[order.index(room(path)) + 1 :]
         assert not uses(path, *(f"landscape.{name}" for name in later)), ids(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -31,13 +32,22 @@ class Place:
     batchnorm: str
 
 
+class Drawn(Protocol):
+    """Networks by name whose weights are made when they are asked for; ``tensors`` are what it holds in memory."""
+
+    def __contains__(self, name: object) -> bool: ...
+    def __getitem__(self, name: str) -> Tensor: ...
+    def tensors(self) -> Iterable[Tensor]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Places:
     """Everything of a run that can be opened.
 
     ``planes`` and ``paths`` are called as its surfaces and profiles, ``networks`` (P,) as its marks. ``buffers`` are those
     of every place, called ``batchnorm`` (``stored, of seed 0``); where they are None, BatchNorm statistics are re-estimated
-    for each. ``own`` are the buffers of single networks by name.
+    for each. ``own`` are the buffers of single networks by name. ``draws`` are further networks by name, too many to be told
+    the distances from.
     """
 
     dataset: Dataset
@@ -48,6 +58,7 @@ class Places:
     buffers: Buffers | None = None
     own: dict[str, Buffers] = field(default_factory=dict)
     batchnorm: str = "stored"
+    draws: Drawn | None = None
 
     def at(self, where: dict) -> Place:
         """The network at a place (see ``runs.where``): combined in float64, rounded once, as the surfaces do it.
@@ -63,7 +74,8 @@ class Places:
             w = Curve(curve.points.double(), curve.kind).at(torch.tensor(where["t"], dtype=torch.float64))
             title = f"{where['path']} at t = {where['t']:.4g}"
         else:
-            w, title = self._known("network", self.networks, where["network"]), where["network"]
+            table = self.draws if self.draws is not None and where["network"] in self.draws else self.networks
+            w, title = self._known("network", table, where["network"]), where["network"]
         x = self.task.splits["train"][0]
         w = w.to(x.device, x.dtype if x.is_floating_point() else self.task.net.initial.dtype)
         if not bool(w.isfinite().all()):
@@ -98,6 +110,7 @@ class Places:
             yield from (plane.origin, plane.basis)
         yield from (curve.points for curve in self.paths.values())
         yield from self.networks.values()
+        yield from () if self.draws is None else self.draws.tensors()
         yield from _flat(each.values() for each in self.own.values())
 
 

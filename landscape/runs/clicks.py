@@ -26,6 +26,7 @@ from landscape.runs.channel import Channel, answered, receive, send
 from landscape.runs.context import Reader, run_job
 from landscape.runs.library import Library
 from landscape.runs.records import UNFINISHED, Run, encode, identify
+from landscape.runs.region import checked_region
 from landscape.runs.shelf import Shelf
 from landscape.runs.store import Store
 from landscape.runs.where import checked, text
@@ -120,6 +121,16 @@ class Opener:
         meta, arrays = encode(_compute("opening:opened")(self._places(run.key), place))
         return {"meta": meta, "arrays": arrays}
 
+    def average(self, region: dict) -> dict[str, bytes | str]:
+        """The ``Predictive`` of a painted region, written as ``open`` writes what it finds."""
+        region = checked_region(region)
+        key = self.library.run(region["run"]).key
+        surface = self.library.result(key, f"surface:{region['plane']}")
+        if surface is None or "log_density" not in surface.values:
+            raise BadInput(f"Run {key} has no posterior on the plane {region['plane']!r} to paint on.")
+        meta, arrays = encode(_compute("region:averaged")(self._places(key), region, surface))
+        return {"meta": meta, "arrays": arrays}
+
     def keep(self, where: dict, title: str | None, address: str) -> str:
         """As ``kept``, written by the engine at ``address``."""
         with Channel(address, (self.library.home / "certificate.pem").read_text()) as engine:
@@ -177,7 +188,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     opener = Opener(options.home)
-    handlers = {function.__name__: function for function in (opener.warm, opener.open, opener.keep)}
+    handlers = {function.__name__: function for function in (opener.warm, opener.open, opener.keep, opener.average)}
     with suppress(ConnectionError), socket.socket(fileno=options.socket) as engine:  # until the engine has ended
         opener.warm()
         while True:

@@ -54,7 +54,8 @@ class Engine:
         self.stopping = False
         write_atomically(self.store.home / "certificate.pem", self.pem.encode())
         self.clicks = Clicks(self.store.home)
-        own = (self.submit, self.cancel, self.delete, self.working, self.alive, self.stop, self.open, self.keep, self.warm)
+        own = (self.submit, self.cancel, self.delete, self.working, self.alive, self.stop, self.open, self.keep, self.warm,
+               self.average)
         handlers = {function.__name__: function for function in own} | {"rename": self.store.rename}
         handlers |= {name: getattr(self.store, name) for name in WRITES}
         self.server = Server(get_ip(_host(scheduler)) if scheduler else "127.0.0.1", self.pem, handlers)
@@ -128,6 +129,9 @@ class Engine:
         client = self._client()
         idle = float(os.environ.get("LANDSCAPE_ENGINE_IDLE", IDLE))
         while True:
+    def average(self, region: dict) -> dict[str, bytes | str]:
+        return self.clicks.ask("average", region)
+
             with self.changed:
                 self._settle()
                 self._dispatch(client)

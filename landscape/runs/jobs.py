@@ -15,12 +15,13 @@ from typing import Any
 from landscape import ROOT
 from landscape.configuration import fingerprint
 from landscape.errors import LandscapeError, StoreError
-from landscape.results import Opened
+from landscape.results import Opened, Predictive
 from landscape.runs.channel import Channel
 from landscape.runs.context import STOPPED
 from landscape.runs.home import holder, home_of, made
 from landscape.runs.library import INTERRUPTED, Library
 from landscape.runs.records import checked_title, decode, identify
+from landscape.runs.region import checked_region
 from landscape.runs.store import Store
 from landscape.runs.where import checked
 from landscape.settings import Settings
@@ -74,6 +75,14 @@ class Jobs:
         return decode(found["meta"], found["arrays"])
 
     def keep(self, where: dict[str, Any], title: str | None = None) -> str:
+    def average(self, region: dict[str, Any]) -> Predictive:
+        """What the networks of a painted region (see ``runs.region``) predict together, evaluated there and then.
+
+        Raises BadInput for a run or plane that is not there and for a region that encloses nothing of the surface.
+        """
+        found = self._ask("average", checked_region(region))
+        return decode(found["meta"], found["arrays"])
+
         """Keep the network at a place as a run of its own: the run's key. The run it belongs to becomes its parent.
 
         Raises BadInput as ``open`` does, and for a title of over 200 characters.

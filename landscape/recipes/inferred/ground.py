@@ -1,0 +1,120 @@
+"""What networks are drawn from: SGD's walk of every seed, a trained curve, the subspaces through them, and the posterior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from landscape.errors import BadInput
+from landscape.geometry.curves import Curve
+from landscape.posteriors.method import Given
+from landscape.posteriors.space import Space, curve_space, pca_space, random_space, weight_space
+from landscape.posteriors.target import Posterior as Target
+from landscape.recipes import curves
+from landscape.recipes.averaged.curves import of_one
+from landscape.recipes.inferred.labels import Label
+from landscape.recipes.training import Problem
+from landscape.recipes.walks import Walked, walked
+from landscape.settings import Curves
+from landscape.settings_posterior import Posterior
+from landscape.training.sgd import generator
+
+DIRECTIONS = 1  # the stream of random numbers that directions are drawn from
+ENDS = 2  # seeds that a curve joins
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Trained networks of K seeds that stayed finite, and the ``curve`` between the first two, if one was asked for."""
+
+    settings: Posterior
+    problem: Problem
+    walk: Walked
+    curve: Curve | None
+
+    @property
+    def task(self):
+        return self.problem.task
+
+    def space(self, kind: str, i: int = 0) -> Space:
+        """The subspace of a kind for network i. Raises BadInput where it has fewer dimensions than were asked for."""
+        s = self.settings
+        if kind == "curve":
+            if self.curve is None or i:
+                raise BadInput("There is one curve, between the first two seeds. Choose repeats=1, or another subspace.")
+            count = min(s.dimension, len(self.curve.points) - 1) if s.subspace != "curve" else s.dimension
+            return curve_space(self.curve.points, count, s.scaling)
+        snapshots = of_one(self.walk.snapshots.weights, i)
+        if kind == "pca":
+            return pca_space(snapshots, s.dimension, s.scaling)
+        return random_space(self.walk.w_sgd[i], s.dimension, generator(s.seed, DIRECTIONS), s.scaling, snapshots)
+
+    @cached_property
+    def stage(self) -> Space:
+        """The subspace of the settings, of the first seed: its first two coordinates are those of the theatre."""
+        return self.space(self.settings.subspace)
+
+    @property
+    def weights_prior_std(self) -> float:
+        """Of each weight: as the settings say, or what the weight decay of the mean loss stands for."""
+        s = self.settings
+        if s.weights_prior_std is not None:
+            return s.weights_prior_std
+        if s.weight_decay == 0:
+            raise BadInput("Methods over all weights need a prior, and there is no weight decay to read it off. Give "
+                           "weights_prior_std.")
+        return (len(self.task.splits["train"][0]) * s.weight_decay) ** -0.5
+
+    def target(self, space: Space, temperature: float | None = None, prior_std: float | None = None) -> Target:
+        """The posterior over a space, at the settings' temperature and prior unless others are given."""
+        s = self.settings
+        whole = space.kind == "weights"
+        std = prior_std or (self.weights_prior_std if whole else s.prior_std)
+        return Target(self.task, space, std, temperature or s.temperature, "weights" if whole else s.prior)
+
+    def given(self, label: Label, networks: tuple[int, ...], temperature: float | None = None,
+              prior_std: float | None = None) -> Given:
+        """All that a method may use, of some of the networks; chains walk around the first of them."""
+        first, target = networks[0], None
+        if label.over != "networks":
+            target = self.target(weight_space(self.walk.w_sgd[first]) if label.over == "weights" else
+                                 self.own(label.subspace, first), temperature, prior_std)
+        return Given(target, self.task, tuple(of_one(self.walk.snapshots.weights, i) for i in networks),
+                     torch.stack([self.walk.w_sgd[i] for i in networks]))
+
+    def own(self, kind: str, i: int = 0) -> Space:
+        """``space``, of the theatre where it is that."""
+        return self.stage if kind == self.settings.subspace and not i else self.space(kind, i)
+
+    def groups(self, label: Label) -> list[tuple[int, ...]]:
+        """Which networks each replicate of a method is of: one, or as many as an ensemble has, in turn."""
+        s, count = self.settings, len(self.walk.seeds)
+        if label.many:
+            size = min(s.members, count)
+            return [tuple((k + i) % count for i in range(size)) for k in range(count if size < count else 1)]
+        if label.over == "networks":
+            return [(k,) for k in range(min(s.repeats, count) if label.trains else count)]
+        if label.over == "weights":  # chains begin at all of them, the first one is the origin
+            return [tuple((k + i) % count for i in range(count)) for k in range(min(s.repeats, count))]
+        return [(k,) for k in range(1 if label.subspace == "curve" else min(s.repeats, count))]
+
+    def marks(self) -> list[tuple[str, str, Tensor]]:
+        """Networks drawn on the theatre: (name, kind, w (P,)) float64."""
+        found = [("W_SGD", "optimum", self.walk.w_sgd[0].double()), ("W_SWA", "average", self.walk.w_swa[0].double())]
+        if self.settings.subspace == "curve":
+            points = self.curve.points.double()
+            found = [(f"end (seed {self.walk.seeds[k]})", "end", points[-k]) for k in range(ENDS)]
+        return found
+
+
+def ground_of(s: Posterior, reader, p: Problem) -> Ground:
+    """The parents of the settings, computed in this job unless they are there. Raises BadInput while there are none."""
+    walk, curve = walked(s, reader, p), None
+    if "curve" in (s.subspace, *s.compared):
+        own = Curves(**{name: getattr(s, name) for name in Curves.model_fields} | {"seeds": s.seeds[:ENDS]})
+        points = curves.computed(reader.child("curves", own))["bezier"]
+        curve = Curve(points, "bezier")
+    return Ground(s, p, walk, curve)
