@@ -1,5 +1,7 @@
 """Overview: a finished surface, the exhibits, and what is being computed now. Complete without a click."""
 
+from functools import partial
+
 import streamlit as st
 
 from landscape import catalog
@@ -13,6 +15,7 @@ from landscape.ui.places import network_of
 from landscape.ui.reading import PAGES, VALLEYS, profiles, seconds_in_words, shared_scale, stamp, surface_json, surfaces
 
 ACTIVE = ("queued", "running")
+SHOWN = {"valleys": 6, "averaging": 2, "posterior": 2}  # finished runs of each exhibit that are shown
 FIRST = ("mnist1d", "digits")  # the tasks whose picture is shown first, if there is one
 
 
@@ -67,17 +70,19 @@ def now(library: Library) -> None:
 
 
 def exhibits(library: Library) -> None:
-    """Every finished valley that fits, and the way to a new one."""
+    """The newest finished runs of every exhibit, and the ways to new ones."""
     st.subheader("Exhibits")
-    cards(library, library.runs("valleys", "done")[:8], last=invitation)
+    shown = [run for recipe, count in SHOWN.items() for run in library.runs(recipe, "done")[:count]]
+    cards(library, shown, [partial(invitation, recipe) for recipe in SHOWN])
 
 
-def invitation() -> None:
-    st.markdown("**New valley**")
-    st.caption(
-        f"{catalog.RECIPES['valleys'].about} {len(catalog.TASKS)} tasks, {len(catalog.NETWORKS)} networks, or your data."
-    )
-    st.page_link(VALLEYS, label="Start", icon=":material/play_arrow:")
+def invitation(recipe: str) -> None:
+    """What an exhibit is, and the way to a run of one's own."""
+    row = catalog.RECIPES[recipe]
+    st.markdown(f"**New: {row.title.lower()}**")
+    more = f" {len(catalog.TASKS)} tasks, {len(catalog.NETWORKS)} networks, or your data." if recipe == "valleys" else ""
+    st.caption(row.about + more)
+    st.page_link(PAGES[recipe], label="Start", icon=":material/play_arrow:")
 
 
 try:

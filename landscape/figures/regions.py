@@ -29,10 +29,10 @@ def regions(seen: Opened) -> go.Figure:
         colorscale=_colors(classes), showscale=False, customdata=_f32(np.stack([sure, entropy], -1).transpose(1, 0, 2)),
         text=[[names[k] for k in row] for row in best.T], name="decision",
         hovertemplate="<b>%{text}</b> %{customdata[0]:.1%}<br>entropy %{customdata[1]:.3f} nats<extra></extra>"))
-    _boundaries(figure, found, p)
-    _data(figure, found, names)
+    boundaries(figure, found, p)
+    data(figure, found, names)
     _worst(figure, seen, names)
-    return _square(figure, found)
+    return square(figure, found)
 
 
 def difference(a: Opened, b: Opened) -> go.Figure:
@@ -46,10 +46,10 @@ def difference(a: Opened, b: Opened) -> go.Figure:
         x=_f32(a.function["x"]), y=_f32(a.function["y"]), z=_f32(far.T), zmin=0, zmax=1, colorscale=CHANGE, showscale=False,
         text=words, name="difference", hovertemplate="%{text}<br>probabilities differ by <b>%{z:.1%}</b><extra></extra>"))
     for letter, s, p in (("A", a, one), ("B", b, two)):
-        _boundaries(figure, s.function, p, PAIR[letter], "solid" if letter == "A" else "dash")
+        boundaries(figure, s.function, p, PAIR[letter], "solid" if letter == "A" else "dash")
         figure.add_scatter(x=[None], y=[None], mode="lines", name=f"boundary of {letter}", hoverinfo="skip",
                            line={"color": PAIR[letter], "width": 2, "dash": "solid" if letter == "A" else "dash"})
-    _square(figure, a.function)
+    square(figure, a.function)
     return figure.update_layout(showlegend=True)
 
 
@@ -110,7 +110,7 @@ def _colors(classes: int) -> list[tuple[float, str]]:
             for color in (style.NETWORKS[k % len(style.NETWORKS)],) for share, alpha in ((k, FAINT), (k + 1, FULL))]
 
 
-def _boundaries(figure: go.Figure, found: dict, p: np.ndarray, color: str = style.AXIS, dash: str = "solid") -> None:
+def boundaries(figure: go.Figure, found: dict, p: np.ndarray, color: str = style.AXIS, dash: str = "solid") -> None:
     """Lines on which a class is as likely as the best of the others; the last class's lines are lines of others."""
     ordered = np.sort(p, axis=2)
     for k in range(p.shape[2] - 1):
@@ -128,7 +128,7 @@ def _thinned(*columns: np.ndarray) -> list[np.ndarray]:
     return [_f32(column[::step]) for column in columns]
 
 
-def _data(figure: go.Figure, found: dict, names: list[str]) -> None:
+def data(figure: go.Figure, found: dict, names: list[str]) -> None:
     at, labels = np.asarray(found["train_x"]), np.ravel(found["train_y"]).astype(int)
     step = -(-len(labels) // DATA)
     for k, name in enumerate(names):
@@ -150,7 +150,7 @@ def _worst(figure: go.Figure, seen: Opened, names: list[str]) -> None:
                        marker={"size": 8, "symbol": "x", "color": style.PAPER, "line": {"width": 1, "color": style.INK}})
 
 
-def _square(figure: go.Figure, found: dict) -> go.Figure:
+def square(figure: go.Figure, found: dict) -> go.Figure:
     for update, key in ((figure.update_xaxes, "x"), (figure.update_yaxes, "y")):
         ends = np.asarray(found[key], float)
         half = (ends[1] - ends[0]) / 2

@@ -30,7 +30,7 @@ def contour(surface: Surface, metric: str, scale: Scale, name: str = "optima",
     _known(surface, metric)
     data, words, template = _hover(surface, metric)
     figure = go.Figure(go.Contour(
-        x=_f32(surface.axes[0]), y=_f32(surface.axes[1]), z=_f32(scale.height(surface.values[metric]).T), customdata=data,
+        x=f32(surface.axes[0]), y=f32(surface.axes[1]), z=f32(scale.height(surface.values[metric]).T), customdata=data,
         text=words, hovertemplate=template, zmin=0, zmax=1, colorscale=_flat_colors(scale),
         showscale=False, connectgaps=False,
         contours={"start": scale.step, "end": TOP + 1e-9, "size": scale.step, "coloring": "fill"},
@@ -38,9 +38,9 @@ def contour(surface: Surface, metric: str, scale: Scale, name: str = "optima",
     paths = _paths(surface, name, profiles) if lines else {}
     for kind, xy in paths.items():
         for line in _cased(kind):
-            figure.add_scatter(x=_f32(xy[:, 0]), y=_f32(xy[:, 1]), mode="lines", line=line, hoverinfo="skip",
+            figure.add_scatter(x=f32(xy[:, 0]), y=f32(xy[:, 1]), mode="lines", line=line, hoverinfo="skip",
                                showlegend=False)
-    figure.add_trace(_marks(surface.marks))
+    figure.add_trace(marked(surface.marks))
     figure.add_trace(_bar(scale, metric, go.Scatter))
     _walker(figure, _walks(name, profiles), go.Scatter)
     x, y = ((float(a[0]), float(a[-1])) for a in surface.axes)
@@ -55,11 +55,11 @@ def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima",
     """The same as a landscape in three dimensions: z (Y, X) is ``scale.height``, its ticks are the levels' values."""
     _known(surface, metric)
     data, words, template = _hover(surface, metric)
-    data, words = _f32(data.swapaxes(0, 1)), None if words is None else words.T  # a scene looks them up as [x][y]
+    data, words = f32(data.swapaxes(0, 1)), None if words is None else words.T  # a scene looks them up as [x][y]
     x, y = surface.axes
     height = scale.height(surface.values[metric])
     figure = go.Figure(go.Surface(
-        x=_f32(x), y=_f32(y), z=_f32(height.T), customdata=data, text=words, hovertemplate=template, cmin=0, cmax=1,
+        x=f32(x), y=f32(y), z=f32(height.T), customdata=data, text=words, hovertemplate=template, cmin=0, cmax=1,
         colorscale=style.smooth(TOP), showscale=False, connectgaps=False, name=METRICS[metric],
         contours={"z": {"show": True, "start": scale.step, "end": TOP + 1e-9, "size": scale.step, "width": 1.5,
                         "color": "rgba(12,14,24,0.55)", "highlight": False},
@@ -73,11 +73,11 @@ def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima",
     for kind, xy in (_paths(surface, name, profiles) if lines else {}).items():
         xy = _finer(xy)
         for i, line in enumerate(_cased(kind, thick=1.5)):
-            figure.add_scatter3d(x=_f32(xy[:, 0]), y=_f32(xy[:, 1]), z=_f32(above(xy) + LIFT * (1 + 0.5 * i)), mode="lines",
+            figure.add_scatter3d(x=f32(xy[:, 0]), y=f32(xy[:, 1]), z=f32(above(xy) + LIFT * (1 + 0.5 * i)), mode="lines",
                                  line=line | {"dash": style.KINDS[kind]["dash"] if i else "solid"}, hoverinfo="skip",
                                  showlegend=False)
     own = [np.fmax(scale.height(m.values[metric]), above(np.array([[m.x, m.y]]))[0]) for m in surface.marks]
-    figure.add_trace(_marks(surface.marks, np.array(own) + 4 * LIFT))
+    figure.add_trace(marked(surface.marks, np.array(own) + 4 * LIFT))
     figure.add_trace(_bar(scale, metric, go.Scatter3d))
     walks = _walks(name, profiles)
     for kind, path in walks.items():
@@ -85,7 +85,7 @@ def relief(surface: Surface, metric: str, scale: Scale, name: str = "optima",
         ground = above(np.stack([path["x"], path["y"]], axis=1))
         path["z"] = _rounded((ground if values is None else np.fmax(ground, scale.height(values))) + 2.5 * LIFT)
     _walker(figure, walks, go.Scatter3d)
-    scene = _scene(surface, scale, height) | {"annotations": _labels(surface.marks, np.array(own) + 4 * LIFT)}
+    scene = _scene(surface, scale, height) | {"annotations": labelled(surface.marks, np.array(own) + 4 * LIFT)}
     return style.layout(figure, showlegend=False, scene=scene)
 
 
@@ -94,7 +94,8 @@ def _known(surface: Surface, metric: str) -> None:
         raise unknown("metric of this surface", metric, [m for m in METRICS if m in surface.values])
 
 
-def _f32(values) -> np.ndarray:
+def f32(values) -> np.ndarray:
+    """As the browser takes arrays: contiguous, in single precision."""
     return np.ascontiguousarray(values, np.float32)
 
 
@@ -115,12 +116,12 @@ def _hover(surface: Surface, metric: str) -> tuple[np.ndarray, np.ndarray | None
     values, place = surface.values[metric], "<br>at (%{x:.2f}, %{y:.2f})"
     template = f"{METRICS[metric]} <b>%{{customdata[0]:.4g}}</b>"
     if values.size > DETAILED:
-        return _f32(values.T[..., None]), None, f"{template}{place}<extra></extra>"
+        return f32(values.T[..., None]), None, f"{template}{place}<extra></extra>"
     x, y = np.meshgrid(*surface.axes, indexing="ij")
     far = [np.sqrt((x - m.x) ** 2 + (y - m.y) ** 2 + m.residual**2) for m in surface.marks]
     distances = ", ".join(f"{short(m)} %{{customdata[{i}]:.4~g}}" for i, m in enumerate(surface.marks, start=1))
     words = np.where(surface.evaluated, "evaluated", "interpolated").T.astype(object)
-    return (_f32(np.stack([values, *far], axis=-1).transpose(1, 0, 2)), words,
+    return (f32(np.stack([values, *far], axis=-1).transpose(1, 0, 2)), words,
             f"{template} (%{{text}}){place}{'<br>distance to ' if far else ''}{distances}<extra></extra>")
 
 
@@ -144,7 +145,7 @@ def _cased(kind: str, thick: float = 1.0) -> list[dict]:
     return [{"color": style.INK, "width": (wide + 2.4) * thick}, {"color": style.PAPER, "width": wide * thick}]
 
 
-def _marks(marks: Sequence[Mark], z: np.ndarray | None = None):
+def marked(marks: Sequence[Mark], z: np.ndarray | None = None):
     """Circles for networks, diamonds for bends, stars for averages; the hover tells their own values, evaluated directly."""
     lines = [f"<b>{m.name}</b>" + (f"<br>{m.residual:.3g} outside the plane" if m.residual else "") + "".join(
         f"<br>{title} {m.values[key]:.4g}" for key, title in METRICS.items() if key in m.values) for m in marks]
@@ -158,7 +159,7 @@ def _marks(marks: Sequence[Mark], z: np.ndarray | None = None):
     return go.Scatter3d(**given, mode="markers", z=_rounded(z), marker=look | {"size": 6})
 
 
-def _labels(marks: Sequence[Mark], z: np.ndarray) -> list[dict]:
+def labelled(marks: Sequence[Mark], z: np.ndarray) -> list[dict]:
     """Names above the marks of a relief. Annotations, as text in the scene would be cut by the slopes around it."""
     return [{"x": m.x, "y": m.y, "z": at, "text": short(m), "showarrow": False, "yshift": 17, "font": style.LABEL}
             for m, at in zip(marks, _rounded(z), strict=True) if at is not None]

@@ -14,11 +14,15 @@ from landscape.figures.levels import TOP, Scale
 from landscape.results import Surface
 
 PIXELS = 360  # width of the picture's raster
+ENDS = ("optimum", "end")  # marks that a straight segment joins
 ASPECT = 1.75  # width over height, where the surface is tall enough
 
 
 def thumbnail(surface: Surface, metric: str, scale: Scale) -> str:
-    """SVG text: the bands of the levels, the curve, the straight segment and the marks; empty cells are transparent."""
+    """SVG text: the bands of the levels, the curve, the straight segment between two solutions, and the marks.
+
+    Empty cells are transparent.
+    """
     if metric not in surface.values:
         raise unknown("metric of this surface", metric, surface.values)
     (x0, x1), (y0, y1) = window(surface)
@@ -30,7 +34,7 @@ def thumbnail(surface: Surface, metric: str, scale: Scale) -> str:
 
     x, y = np.linspace(x0, x1, width), np.linspace(y1, y0, height)
     image = base64.b64encode(png(_coloured(_resampled(surface.axes, scale.height(surface.values[metric]), x, y), scale)))
-    ends = [at(m.x, m.y) for m in surface.marks[:2]]
+    ends = [at(m.x, m.y) for m in surface.marks[:2] if m.kind in ENDS]
     drawn = [_line(ends, ' stroke-dasharray="7,6"', 2.0)] if len(ends) == 2 else []
     if surface.path is not None:
         drawn.append(_line([at(*p) for p in surface.path], "", 3.0))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
 
 import streamlit as st
 
+from landscape.figures import posterior_table
 from landscape.figures.profile import at_most
 from landscape.runs import Library, Run
-from landscape.ui.reading import VALLEYS, badge, stamp, surfaces, thumbnail
+from landscape.ui.reading import PAGES, VALLEYS, badge, stamp, thumbnail
 
-PICTURED = ("bezier", "chain", "optima")
+ICONS = {"valleys": ":material/conversion_path:", "averaging": ":material/scatter_plot:",
+         "posterior": ":material/bubble_chart:"}
+PICTURED = ("bezier", "chain", "optima", "walk", "loss", "twin")  # surfaces, the first there is is shown
 
 
-def cards(library: Library, runs: list[Run], last: Callable[[], None] | None = None) -> None:
-    """Three in a row; on a narrow screen one below the other in the same order. ``last`` fills a card of its own."""
-    filled = [partial(card, library, run) for run in runs] + ([last] if last else [])
+def cards(library: Library, runs: list[Run], last: Sequence[Callable[[], None]] = ()) -> None:
+    """Three in a row; on a narrow screen one below the other in the same order. Each of ``last`` fills one of its own."""
+    filled = [partial(card, library, run) for run in runs] + list(last)
     for start in range(0, len(filled), 3):
         for column, fill in zip(st.columns(3), filled[start : start + 3], strict=False):
             with column.container(border=True, height="stretch"):
@@ -26,15 +29,39 @@ def cards(library: Library, runs: list[Run], last: Callable[[], None] | None = N
 
 def card(library: Library, run: Run) -> None:
     at = stamp(library, run)
-    found = surfaces(library, at)
-    name = next((n for n in PICTURED if n in found), None)
-    if name is not None:
-        picture = thumbnail(found[name], (*at, name))
+    there = library.names(run.key)
+    name = next((n for n in PICTURED if f"surface:{n}" in there), "")
+    surface = library.result(run.key, f"surface:{name}") if name else None
+    if surface is not None and "train_loss" in surface.values:
+        picture = thumbnail(surface, (*at, name))
         st.html(f'<img class="landscape-card" alt="Train loss of {escape(run.title)}" src="{picture}">')
     st.markdown(f"**{run.title}** {badge(run) if run.status != 'done' else ''}")
+    said = IN_WORDS[run.recipe](library, run) if run.recipe in IN_WORDS else ""
+    if said:
+        st.caption(said)
+    st.page_link(PAGES.get(run.recipe, VALLEYS), label="Open", query_params={"run": run.key}, icon=ICONS.get(run.recipe))
+
+
+def _valley(library: Library, run: Run) -> str:
     summary = library.result(run.key, "summary")
-    if summary is not None:
-        nll = summary.values["train_nll"]
-        st.caption(f"Train NLL between two optima: {nll['line_max']:.2g} on the segment, at most "
-                   f"{at_most(nll['bezier_max'])} on the Bezier curve, {at_most(nll['chain_max'])} on the chain.")
-    st.page_link(VALLEYS, label="Open", query_params={"run": run.key}, icon=":material/conversion_path:")
+    if summary is None:
+        return ""
+    nll = summary.values["train_nll"]
+    return (f"Train NLL between two optima: {nll['line_max']:.2g} on the segment, at most {at_most(nll['bezier_max'])} on "
+            f"the Bezier curve, {at_most(nll['chain_max'])} on the chain.")
+
+
+def _first_sentence(library: Library, run: Run) -> str:
+    """What the run's own table says first."""
+    table = library.result(run.key, "table")
+    return next(iter((table.values.get("verdict") if table is not None else None) or ()), "")
+
+
+def _likeliest(library: Library, run: Run) -> str:
+    """The method whose average has the lowest NLL."""
+    table = library.result(run.key, "table")
+    return posterior_table.in_words(table.values).replace("**", "") if table is not None else ""
+
+
+IN_WORDS: dict[str, Callable[[Library, Run], str]] = {
+    "valleys": _valley, "averaging": _first_sentence, "posterior": _likeliest}

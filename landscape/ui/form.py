@@ -14,6 +14,7 @@ from landscape.settings import Settings, parse, settings_of
 
 FRONT = ("task", "network", "seeds")
 CHOICES = {"network": catalog.NETWORKS, "schedule": catalog.SCHEDULES}
+MANY = {"methods": catalog.METHODS}
 HIDDEN = ("device",)
 
 
@@ -23,8 +24,11 @@ def from_address(recipe: str) -> dict[str, str]:
     return {name: value for name, value in st.query_params.items() if name in fields}
 
 
-def form(recipe: str) -> Settings | None:
-    """Widgets for every setting, started from the URL and the task's defaults; None, with the reason shown, if not valid."""
+def form(recipe: str, front: tuple[str, ...] = ()) -> Settings | None:
+    """Widgets for every setting, started from the URL and the task's defaults; None, with the reason shown, if not valid.
+
+    ``front`` are further settings that stand in front, the others are behind *Advanced*.
+    """
     given = from_address(recipe)
     start, problem = _start(recipe, given)
     columns = st.columns(len(FRONT), vertical_alignment="bottom")
@@ -41,8 +45,10 @@ def form(recipe: str) -> Settings | None:
     seeds = columns[2].text_input("Seeds", ", ".join(map(str, start.seeds)), key=f"form-{task}-seeds",
                                   help="One network for each number.")
     chosen = {"task": task, "network": network, "seeds": seeds}
+    chosen |= _fields(recipe, start, f"form-{task}-{network}", front)
     with st.expander("Advanced", icon=":material/tune:", expanded=problem is not None):
-        chosen |= _advanced(recipe, start, f"form-{task}-{network}")
+        rest = [n for n in settings_of(recipe).model_fields if n not in (*FRONT, *HIDDEN, *front)]
+        chosen |= _fields(recipe, start, f"form-{task}-{network}", rest)
     if problem:
         st.error(f"The address asks for something that cannot be computed. {problem}")
     try:
@@ -63,14 +69,27 @@ def _task_title(name: str) -> str:
     return catalog.DATASETS[name].title if name in catalog.DATASETS else f"My file {name.removeprefix('file:')}"
 
 
-def _advanced(recipe: str, start: Settings, prefix: str) -> dict:
-    fields = {n: f for n, f in settings_of(recipe).model_fields.items() if n not in (*FRONT, *HIDDEN)}
-    chosen = {}
-    for i, (name, field) in enumerate(fields.items()):
-        if i % 4 == 0:
-            columns = st.columns(4)
-        chosen[name] = widget(columns[i % 4], name, field, getattr(start, name), f"{prefix}-{name}")
+def _fields(recipe: str, start: Settings, prefix: str, names) -> dict:
+    """Four beside each other; a choice of many has the rest of its row."""
+    fields, chosen, at = settings_of(recipe).model_fields, {}, 4
+    for name in names:
+        if name in MANY:
+            chosen[name] = ",".join(_many(name, fields[name], getattr(start, name), f"{prefix}-{name}"))
+            at = 4
+            continue
+        if at == 4:
+            columns, at = st.columns(4), 0
+        chosen[name] = widget(columns[at], name, fields[name], getattr(start, name), f"{prefix}-{name}")
+        at += 1
     return chosen
+
+
+def _many(name: str, field: FieldInfo, value: tuple[str, ...], key: str) -> list[str]:
+    """Buttons for a choice of several; what each is stands in the help."""
+    rows = MANY[name]
+    about = "\n".join(f"- **{row.title}**: {row.about}" for row in rows.values())
+    return st.pills(name.capitalize(), list(rows), selection_mode="multi", default=[n for n in value if n in rows], key=key,
+                    format_func=lambda n: rows[n].title, help=f"{field.description}\n\n{about}")
 
 
 def widget(column, name: str, field: FieldInfo, value, key: str):

@@ -8,10 +8,11 @@ import numpy as np
 
 from landscape.errors import LandscapeError
 from landscape.figures.checked import Drawn, at_mark, on_profile, on_surface, snapped
-from landscape.results import Mark, Profile, Surface
+from landscape.results import Mark, Profile, Samples, Surface
 from landscape.runs import Library
 from landscape.runs.where import parse_where
 
+DRAWN_ON = "theatre"  # the plane on which draws of methods are shown
 OUTSIDE = 1e-6  # distance from a plane, relative to its width, up to which a network lies in it
 
 
@@ -20,9 +21,10 @@ class Pictures:
 
     def __init__(self, library: Library, key: str):
         names = library.names(key)
-        found = {name: library.result(key, name) for name in names if name.startswith(("surface:", "profile:"))}
+        found = {name: library.result(key, name) for name in names if name.startswith(("surface:", "profile:", "samples:"))}
         self.surfaces: dict[str, Surface] = _named(found, "surface:")
         self.profiles: dict[str, Profile] = _named(found, "profile:")
+        self.samples: dict[str, Samples] = _named(found, "samples:")
 
     @property
     def marks(self) -> dict[str, Mark]:
@@ -55,6 +57,12 @@ class Pictures:
         return {plane: (mark.x, mark.y) for plane, surface in self.surfaces.items() for mark in surface.marks
                 if network_of(plane, mark) == where["network"] and mark.residual <= OUTSIDE * np.ptp(surface.axes[0])}
 
+    def _foot(self, name: str) -> dict[str, tuple[float, float]]:
+        """Where a draw of a method, as ``ess draw 12``, is shown: in the plane, or where its foot falls."""
+        method, _, number = name.rpartition(" draw ")
+        plane = self.samples[method].plane if method in self.samples else ()
+        return {DRAWN_ON: tuple(map(float, plane[int(number)]))} if number.isdecimal() and int(number) < len(plane) else {}
+
     def drawn(self, where: dict) -> Drawn | None:
         """What the pictures show at the place; None where nothing is drawn."""
         info = next((s.info for s in self.surfaces.values()), {})
@@ -72,7 +80,8 @@ class Pictures:
 
     def ring(self, letter: str, where: dict) -> dict:
         """The place as the browser marks it."""
-        return {"letter": letter, "planes": {p: list(xy) for p, xy in self.on_planes(where).items()},
+        planes = self.on_planes(where) or self._foot(where.get("network", ""))
+        return {"letter": letter, "planes": {p: list(xy) for p, xy in planes.items()},
                 "path": where.get("path"), "t": where.get("t")}
 
 

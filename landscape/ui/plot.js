@@ -120,7 +120,7 @@ function linked(element, group, Plotly) {
 function tall(element, data, layout) {
   const span = (axis) => Math.abs(axis.range[1] - axis.range[0]);
   if (!data.place?.plane || !layout.yaxis?.scaleanchor || !element.clientWidth) return data.height;
-  const map = (element.clientWidth - 84) * span(layout.yaxis) / span(layout.xaxis);
+  const map = (element.clientWidth - 84) * (layout.yaxis.scaleratio || 1) * span(layout.yaxis) / span(layout.xaxis);
   return Math.round(Math.min(data.height, Math.max(220, map + 76)));
 }
 
@@ -135,6 +135,7 @@ async function draw(element, data, setTriggerValue) {
   (element.__fit = () => { element.style.height = `${tall(element, data, layout)}px`; })();
   element.__walkers = layout.meta?.walkers || [];
   [element.__place, element.__name, element.__rings] = [data.place, data.name, withRings(figure, data.place)];
+  element.__paints = Boolean(data.paint);
   withCursor(element, figure, data.place);
   element.__group = data.group;
   element.__linkRanges = data.link_ranges;
@@ -150,13 +151,16 @@ async function draw(element, data, setTriggerValue) {
     [layout.xaxis.range, layout.yaxis.range] = state.ranges[data.group] || element.__home;
   }
   const config = { responsive: true, displaylogo: false, showSendToCloud: false, scrollZoom: false,
-    modeBarButtonsToRemove: ["sendDataToCloud", "lasso2d", "select2d", "resetCameraLastSave3d"], ...(data.config || {}) };
+    modeBarButtonsToRemove: ["sendDataToCloud", "select2d", "resetCameraLastSave3d", ...(data.paint ? [] : ["lasso2d"])], ...(data.config || {}) };
+  if (data.paint) [layout.shapes, layout.selections] = [painted(data.paint.polygon), []];
+  faded(figure, data.paint?.polygon);
   if (!shown) element.textContent = "";
   await Plotly.react(element, figure.data, layout, config);
   element.dataset.drawn = String(Number(element.dataset.drawn || 0) + 1);
   if (!shown) {
     if (data.group) linked(element, data.group, Plotly);
     clickable(element, setTriggerValue);
+    paintable(element, Plotly, setTriggerValue);
     pointed(element, Plotly);
     element.on("plotly_afterplot", () => element.__kind === "2d" && element.__walkers.some((walker) => walker.trail) && walk(element, Plotly));
     window.addEventListener("landscape:rings", element.__onRings = (event) => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import plotly
@@ -77,6 +78,8 @@ def plot(
     name: str = "",
     revision="keep",
     place: dict | None = None,
+    paint: dict | None = None,
+    painted: Callable[[], None] = lambda: None,
 ):
     """Draw a figure (JSON text), with its colour bar if ``bar``.
 
@@ -86,13 +89,18 @@ def plot(
     ``marks`` trace are these networks, or ``{"run": KEY, "paths": {trace: path, ...}}`` for lines over t. A click then goes
     to ``clicks`` of that run, wherever it is on the page, and this plot is not run again. Without a place,
     ``result.clicked`` is ``{"x", "y", "z", "trace", "plot"}`` right after a click, else None.
+
+    A trace with ``meta={"draws": NAME}`` and numbers in ``customdata`` are networks called ``NAME draw NUMBER``. With
+    ``paint={"polygon": [[x, y], ...]}`` a loop can be drawn on a map; the one given is shown. ``painted()`` is called
+    before the page is drawn anew, with the corners in ``st.session_state[key].painted["polygon"]``, none to take it away.
     """
-    told = f"{figure}{height}{revision}{group}{bar}{place}"
+    told = f"{figure}{height}{revision}{group}{bar}{place}{paint}"
     digest = hashlib.sha1(told.encode(), usedforsecurity=False).hexdigest()
     return _plot(
         key=key,
         height="content",  # a map on a narrow screen is less high
         on_clicked_change=lambda: None,
+        on_painted_change=painted,
         data={
             "figure": figure,
             "digest": digest,
@@ -104,6 +112,7 @@ def plot(
             "name": name,
             "revision": revision,
             "place": place,
+            "paint": paint,
         },
     )
 

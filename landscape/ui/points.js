@@ -18,6 +18,8 @@ function pointedAt(element, place, event) {
     const marks = element._fullData.find((trace) => trace.name === "marks");
     const on = marks ? [...marks.x].findIndex((x, i) => Math.hypot(xaxis.l2p(x) - px, yaxis.l2p(marks.y[i]) - py) < 12) : -1;
     if (place.marks?.[on]) return { network: place.marks[on] };
+    const draw = drawnAt(element, (trace, i) => Math.hypot(xaxis.l2p(trace.x[i]) - px, yaxis.l2p(trace.y[i]) - py));
+    if (draw) return draw;
     return { plane: place.plane, x: Number(map.x[nearest(map.x, xaxis.p2l(px))]), y: Number(map.y[nearest(map.y, yaxis.p2l(py))]) };
   }
   let best = null;
@@ -30,6 +32,65 @@ function pointedAt(element, place, event) {
   return best?.where;
 }
 
+// The draw of a method that is nearest to the pointer on a flat plot, if it is near; those drawn later lie above.
+function drawnAt(element, far) {
+  let best = { far: 6 };
+  for (const trace of element._fullData) {
+    if (!trace.meta?.draws || trace.visible !== true || trace.mode !== "markers") continue;
+    for (let i = 0; i < trace.x.length; i++) {
+      const distance = far(trace, i);
+      if (distance <= best.far) best = { far: distance, network: `${trace.meta.draws} draw ${trace.customdata[i]}` };
+    }
+  }
+  return best.network ? { network: best.network } : null;
+}
+
+// Whether a point lies in a polygon: a ray from it crosses the border an odd number of times.
+function within(polygon, x, y) {
+  return polygon.reduce((odd, [x0, y0], i) => {
+    const [x1, y1] = polygon[(i + 1) % polygon.length];
+    return (y0 > y) !== (y1 > y) && x < ((x1 - x0) * (y - y0)) / (y1 - y0) + x0 ? !odd : odd;
+  }, false);
+}
+
+// A loop drawn on a plot that can be painted: its corners, at most sixty of them; none when a double click takes it away.
+// The plot's own selection, which would stay and be dragged about, is replaced by the painted shape.
+function paintable(element, Plotly, setTriggerValue) {
+  const tell = (polygon) => setTriggerValue("painted", { polygon });
+  element.on("plotly_selected", (event) => {
+    const loop = event?.lassoPoints;
+    if (!element.__paints || !loop?.x?.length) return;
+    const step = Math.max(1, Math.ceil(loop.x.length / 60));
+    const polygon = Array.from(loop.x, (x, i) => [Number(x), Number(loop.y[i])]).filter((_, i) => i % step === 0);
+    setTimeout(() => Plotly.relayout(element, { selections: [], shapes: painted(polygon) }), 0);
+    tell(polygon);
+  });
+  element.on("plotly_doubleclick", () => element.__paints && element._fullLayout.shapes.length && tell([]));
+}
+
+// The painted region as a shape of the plot; the draws outside it fade.
+function painted(polygon) {
+  if (!polygon?.length) return [];
+  return [{ type: "path", path: `M${polygon.map((point) => point.join(",")).join("L")}Z`, fillcolor: "rgba(255,59,48,0.08)",
+    line: { color: "#ff3b30", width: 2.5 } }];
+}
+
+function faded(figure, polygon) {
+  if (polygon?.length) for (const trace of figure.data) if (trace.meta?.draws) {
+    const [x, y] = [plain(trace.x), plain(trace.y)];
+    trace.selectedpoints = x ? x.map((_, i) => i).filter((i) => within(polygon, x[i], y[i])) : undefined;
+  }
+  for (const trace of figure.data) if (trace.name === "marks" && trace.type === "scatter")
+    trace.unselected = { marker: { opacity: 1 }, textfont: { color: trace.textfont?.color } };
+}
+
+// The numbers of an array that may come in binary, as the figure's JSON has it.
+function plain(values) {
+  if (Array.isArray(values)) return values;
+  if (values?.dtype !== "f4") return null;
+  return Array.from(new Float32Array(Uint8Array.from(atob(values.bdata), (c) => c.charCodeAt(0)).buffer));
+}
+
 // A click is a press and a release at one place: a scene reports clicks also while it is being turned.
 function clickable(element, setTriggerValue) {
   let hovered = null;
@@ -39,7 +100,8 @@ function clickable(element, setTriggerValue) {
     window.dispatchEvent(new CustomEvent("landscape:open", { detail: { run: element.__place.run, where, element } }));
   };
   const inScene = ([point]) => {
-    const place = element.__place, name = point.data.name === "marks" ? place.marks?.[point.pointNumber] : null;
+    const place = element.__place, draws = point.data.meta?.draws;
+    const name = point.data.name === "marks" ? place.marks?.[point.pointNumber] : draws ? `${draws} draw ${point.customdata}` : null;
     return name ? { network: name } : { plane: place.plane, x: Number(point.x), y: Number(point.y) };
   };
   for (const name of ["plotly_hover", "plotly_click"]) element.on(name, (event) => {
@@ -53,8 +115,13 @@ function clickable(element, setTriggerValue) {
     const scene = element.__kind === "3d";
     if (!element.__place || down.button || !down.target.matches(scene ? "canvas" : ".nsewdrag")) return;
     const under = hovered;
+    let far = 0; // a loop ends where it began
+    const moved = (event) => { far = Math.max(far, Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY)); };
+    window.addEventListener("pointermove", moved, true);
     window.addEventListener("pointerup", (up) => {
-      if (Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) > 5) return;
+      window.removeEventListener("pointermove", moved, true);
+      moved(up);
+      if (far > 5) return;
       const seen = () => hovered || under; // a scene looks what is under the pointer when it draws
       if (scene) setTimeout(() => seen() && open(inScene(seen())), 60);
       else open(pointedAt(element, element.__place, up));

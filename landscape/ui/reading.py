@@ -19,8 +19,10 @@ from landscape.ui.plot import figure_json
 
 VALLEYS = ROOT / "pages/valleys.py"  # page_link takes the path that st.navigation was given
 AVERAGING = ROOT / "pages/averaging.py"
+POSTERIOR = ROOT / "pages/posterior.py"
 PAGES = {  # the page that shows the runs of a recipe
     "valleys": VALLEYS, "network": VALLEYS, "inspect": ROOT / "pages/checkpoints.py", "averaging": AVERAGING,
+    "posterior": POSTERIOR,
 }
 PLANES = ("optima", "bezier", "chain")
 PATHS = {"segment": "segment", "bezier": "Bezier", "chain": "chain"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from landscape.errors import LandscapeError
+from landscape.figures.methods import look
 from landscape.runs import Jobs, Library, Run
 from landscape.ui import plot
 from landscape.ui.reading import history_json, seconds_in_words, stamp
@@ -43,6 +44,11 @@ STAGES = {
     "ensembles": "Ensembles",
     "table": "Results table",
     "histories": "Errors along the way",
+    "surface:theatre": "The posterior of the plane, cell by cell",
+    "surface:loss": "The loss around the walk",
+    "members": "Growing ensembles",
+    "sweep:temperature": "Temperatures",
+    "sweep:prior": "Scales of the prior",
     "starting": "Starting",
 }
 
@@ -52,6 +58,8 @@ def named(stage: str) -> str:
     last = stage.rsplit(": ", 1)[-1]
     if last.startswith("sgd-"):
         return f"SGD with {last.removeprefix('sgd-')} budgets"
+    if last.startswith("draws:"):
+        return f"Drawing: {look(last.removeprefix('draws:')).title}"
     return STAGES.get(last, last)
 
 
