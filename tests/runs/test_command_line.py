@@ -101,6 +101,15 @@ def test_a_store_that_cannot_be_there_has_the_gallery_alone(monkeypatch, capsys)
     assert all(line.startswith("gallery-") for line in out.splitlines())
 
 
+@pytest.fixture
+def interruptible():
+    """A shell's background job starts with Ctrl-C ignored, and so would what it starts: here it counts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(command, tmp_path, undisturbed):
     home, words = tmp_path / "home", ["run", "stroll", "--set", "steps=8", "--set", "pause=0.2", "--json"]
     process = subprocess.Popen([sys.executable, "-m", "landscape", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -124,6 +133,7 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(command, tmp_pa
     assert walked == undisturbed(steps=8)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_cancels_a_run_of_the_engine(shop):
     shop.ended(shop.jobs.submit("stroll", {}))
     process = subprocess.Popen([sys.executable, "-m", "landscape", "run", "stroll", "--set=steps=50", "--set=pause=0.1",

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from landscape.posteriors.diagnostics import DOUBTFUL
 from landscape.posteriors.method import infer
 from landscape.posteriors.predictive import growing
 from landscape.recipes.inferred.averages import predictive
@@ -62,10 +63,20 @@ def compared(ground: Ground, rows: list[dict], context) -> list[dict]:
     said = (f"{own['title']} failed, so nothing is compared with it: {own['failed']}" if found is None else
             f"Agreement and total variation are to the class probabilities of {own['title']}." if classes else
             f"{own['title']} is the reference: compare the bands with its own.")
+    said += "" if found is None else _doubt(own)
     context.save("reference", Summary({"label": name, "said": said}))
     if found is None or not classes:
         return rows
     return [row if row["failed"] else row | _apart(row["label"], found, context) for row in rows]
+
+
+def _doubt(reference: dict) -> str:
+    """What keeps a reference from being the truth."""
+    rhat = (reference.get("function") or {}).get("rhat")
+    if rhat is None or rhat <= DOUBTFUL:
+        return ""
+    return (f" Its own chains do not agree on predictions yet (R-hat {rhat:.2f}), so it is no exact answer: give it more "
+            "weight_draws and weight_warmup.")
 
 
 def _apart(name: str, reference: np.ndarray, context) -> dict:
