@@ -95,8 +95,8 @@ POSTERIORS: dict[str, dict[str, Any]] = {
                    "weight_draws": 40, "weight_warmup": 40, "temperatures": (1.0, 10.0, 100.0)},
 }
 
-# name -> infer(given, *, draws, chains, generator, watch, **options) -> posteriors.method.Draws; the defaults are its options,
-# "over" what it explores: a "subspace", all "weights" or trained "networks"; "needs" fields of posteriors.method.Given
+# name -> infer(given, *, draws, chains, generator, watch, **options) -> posteriors.method.Draws; the defaults are its
+# options, "over" what it explores: a "subspace", all "weights" or trained "networks"; "needs" fields of method.Given
 METHODS = {
     "ess": Row("Elliptical slice sampling", "Any likelihood under a Gaussian prior; nothing to tune.",
                "landscape.posteriors.ess:infer",
@@ -186,6 +186,8 @@ RECIPES = {
     "posterior": Row("Posterior", "Networks drawn from a posterior by several methods, and what they predict together.",
                      "landscape.recipes.posterior:compute",
                      {"settings": "landscape.settings_posterior:Posterior", "places": "landscape.recipes.posterior:places"}),
+    "around": Row("Posterior", "The posterior around trained networks from files.", "landscape.recipes.posterior:compute",
+                  {"settings": "landscape.settings_posterior:Around", "places": "landscape.recipes.posterior:places"}),
 }
 
 

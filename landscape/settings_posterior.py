@@ -8,14 +8,14 @@ from pydantic import Field, field_validator, model_validator
 
 from landscape import catalog
 from landscape.errors import BadInput, unknown
-from landscape.settings import Curves, Grid
+from landscape.settings import Curves, Grid, Settings
 from landscape.settings_averaging import Walk
 
 SUBSPACES = ("random", "pca", "curve")
 
 
-class Posterior(Walk, Curves):
-    """Networks drawn from a posterior, by several methods, and what they predict together (slides 22 to 33)."""
+class Inference(Settings):
+    """Where networks are drawn, by which methods, from which posterior, and what is looked at."""
 
     subspace: Literal[SUBSPACES] = Field("pca", description="Where networks are drawn: in random directions from SGD's "
                                          "solution, in principal components of its walk, or in the plane of a curve.")
@@ -57,17 +57,6 @@ class Posterior(Walk, Curves):
     seed: int = Field(0, ge=0, description="Seed of directions and draws.")
     batchnorm_examples: int = Field(1000, gt=1, description="Fixed training examples for re-estimating BatchNorm.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_from_posterior(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        chosen = catalog.POSTERIORS.get(str(given.get("task", "mnist1d")), {})
-        made = {**chosen, **{name: value for name, value in given.items() if value is not None or name == "train_size"}}
-        if given.get("reference") is None and made.get("reference") not in made.get("methods", ()):
-            made.pop("reference", None)  # the task's own is for its own methods
-        return made
-
     @field_validator("methods")
     @classmethod
     def _known_methods(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -95,12 +84,61 @@ class Posterior(Walk, Curves):
         return tuple(sorted(values))
 
     @model_validator(mode="after")
+    def _known_reference(self) -> Inference:
+        if self.reference is not None and self.reference not in self.methods:
+            raise unknown("reference among the methods", self.reference, self.methods)
+        return self
+
+
+class Posterior(Walk, Curves, Inference):
+    """Networks drawn from a posterior, by several methods, and what they predict together (slides 22 to 33)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_posterior(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        chosen = catalog.POSTERIORS.get(str(given.get("task", "mnist1d")), {})
+        made = {**chosen, **{name: value for name, value in given.items() if value is not None or name == "train_size"}}
+        if given.get("reference") is None and made.get("reference") not in made.get("methods", ()):
+            made.pop("reference", None)  # the task's own is for its own methods
+        return made
+
+    @model_validator(mode="after")
     def _fits(self) -> Posterior:
         if self.subspace == "curve" and self.dimension > self.bends + 1:
             raise BadInput(f"The space of a curve with {self.bends} bend{'s' * (self.bends > 1)} has {self.bends + 1} "
                            f"dimensions, found dimension={self.dimension}. Ask for at most that, or for more bends.")
         if "curve" in (self.subspace, *self.compared) and len(self.seeds) < 2:
             raise BadInput("A curve needs two trained networks, found one seed. Give two, for example seeds=0,1.")
-        if self.reference is not None and self.reference not in self.methods:
-            raise unknown("reference among the methods", self.reference, self.methods)
+        return self
+
+
+class Around(Inference):
+    """The same around trained networks from files: those of a run ``inspect``, on its data and with its loss."""
+
+    source: str = Field(description="Key of the run that opened the files.")
+    files: Literal["solutions", "snapshots"] = Field(
+        "solutions", description="What the files are: trained networks, each on its own, or snapshots of one training, in "
+                                 "their order.")
+    about: str = Field("", max_length=200, description="What the title says they are.")
+    subspace: Literal[SUBSPACES] = Field("random", description="Where networks are drawn: in random directions from the "
+                                         "last file, in principal components of the files, or in the plane of a curve that "
+                                         "was trained between two.")
+    scaling: Literal["unit", "singular values"] = Field(
+        "unit", description="A step of a coordinate: 1 in weight distance, or the files' deviation there.")
+    methods: tuple[str, ...] = Field(("ess", "laplace_subspace"), description="Methods that draw networks.")
+
+    @property
+    def task(self) -> str:
+        """What the run is about, for its title."""
+        return self.about or self.source
+
+    @model_validator(mode="after")
+    def _nothing_is_trained(self) -> Around:
+        for name in self.methods:
+            row = catalog.METHODS[name]
+            if "epochs" in row.defaults:
+                raise BadInput(f"{row.title} trains a network of its own, and here networks come from files. Choose other "
+                               "methods.")
         return self

@@ -23,7 +23,7 @@ def new_run(library: Library) -> None:
     settings = form("posterior", FRONT)
     if st.button("Run", type="primary", icon=":material/play_arrow:", disabled=settings is None, key="run-button"):
         running.submit("posterior", settings)
-    known = library.runs("posterior")[:8]
+    known = sorted(library.runs("posterior") + library.runs("around"), key=lambda run: -run.created)[:8]
     if known:
         st.subheader("Or open one")
         for run in known:

@@ -12,6 +12,8 @@ from landscape.results import Samples
 COLORS = {  # of each method, in the order in which methods are listed
     "sgd": "#8b93a1",
     "swa": "#b9773a",
+    "file": "#8b93a1",
+    "average": "#b9773a",
     "swag": "#e64980",
     "swag_diagonal": "#f29cbc",
     "multiswag": "#a61e4d",
@@ -29,7 +31,7 @@ COLORS = {  # of each method, in the order in which methods are listed
     "flow": "#b15bd6",
     "dropout": "#7d8597",
 }
-TITLES = {"sgd": "SGD", "swa": "SWA"}  # of what is no method of the catalog
+TITLES = {"sgd": "SGD", "swa": "SWA", "file": "One file", "average": "Average of the files"}  # no methods
 GAUSSIAN = ("swag", "swag_diagonal", "laplace_subspace", "vi", "vi_full")  # whose draws are of one Gaussian
 SUBSPACES = {"random": "#8b93a1", "pca": "#d9480f", "curve": "#ffa94d"}  # one sampler in several subspaces
 SPARE = ("#6c8ebf", "#b07d62", "#7d9d5c", "#a66fa3")

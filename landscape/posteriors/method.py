@@ -21,6 +21,8 @@ from landscape.posteriors.target import Target
 from landscape.training.task import Task
 
 Watch = Callable[[int, int, Tensor | None], None]
+NEEDS = {"target": "a posterior over a subspace or all weights", "task": "a task with training data",
+         "trajectories": "the snapshots of a training", "networks": "a trained network"}
 SHOWN = 0.1  # seconds between two reports of new draws
 
 
@@ -83,7 +85,7 @@ def infer(name: str, given: Given, *, generator: torch.Generator, watch: Watch =
     for need in row.defaults.get("needs", ()):
         value = getattr(given, need)
         if value is None or (need == "trajectories" and not value):
-            raise BadInput(f"{row.title} needs {need}, and none were given.")
+            raise BadInput(f"{row.title} needs {NEEDS[need]}, and there is none here. Choose another method.")
     chosen = known | options
     for key in ("draws", "chains"):
         if chosen.get(key, 1) < 1:

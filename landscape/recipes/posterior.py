@@ -1,7 +1,8 @@
 """Networks drawn from a posterior by several methods, and what they predict together (slides 22 to 33).
 
 Training is in runs of its own, ``walk`` and, for the plane of a curve, ``curves``: other methods, temperatures or priors
-reuse them. Pictures are of the first seed; the table is of all seeds where a method is cheap, of ``repeats`` elsewhere.
+reuse them. Around opened files, ``inspect`` takes their place. Pictures are of the first seed; the table is of all seeds
+where a method is cheap, of ``repeats`` elsewhere.
 """
 
 from __future__ import annotations
@@ -15,20 +16,18 @@ from landscape.recipes.inferred.sweeps import sweeps
 from landscape.recipes.inferred.table import baselines, compared, members, save_table, summary
 from landscape.recipes.inferred.theatre import Theatre
 from landscape.recipes.places import Places
-from landscape.recipes.training import anywhere, problem
-from landscape.settings_posterior import Posterior
+from landscape.settings_posterior import Inference, Posterior
 
 COSTS = {"networks": 1.0, "subspace": 4.0, "weights": 40.0}  # of a method, in pictures' worth of time
 
 
-def compute(s: Posterior, context) -> None:
+def compute(s: Inference, context) -> None:
     """Saves ``surface:loss`` and ``surface:theatre``; of each method ``samples:``, ``traces:`` and ``predictive:``; then
     ``reference``, ``table``, ``members``, ``sweep:temperature`` and ``sweep:prior``. ``summary`` early, and again.
     """
-    p = problem(s, s.batchnorm_examples)
     chosen = labels(s)
     context.plan(_costs(s, chosen))
-    ground = ground_of(s, context, p)
+    ground = ground_of(s, context)
     context.save("summary", summary(ground, [], context))
     theatre = Theatre(ground, context)
     theatre.draw()
@@ -45,32 +44,30 @@ def compute(s: Posterior, context) -> None:
     rows = compared(ground, rows, context)
     save_table(ground, rows, context)
     context.save("summary", summary(ground, rows, context))
-    members(ground, chosen, context)
+    failed = {row["label"] for row in rows if row["failed"]}
+    members(ground, [label for label in chosen if label.name not in failed], context)
     sweeps(ground, context)
     context.save("summary", summary(ground, rows, context))
 
 
-def _costs(s: Posterior, chosen: list[Label]) -> list[tuple[str, float]]:
+def _costs(s: Inference, chosen: list[Label]) -> list[tuple[str, float]]:
     """Relative costs: a guess, so that the time left is of the right order."""
-    costs = [("walk", 8.0)] + ([("curves", 5.0)] if "curve" in (s.subspace, *s.compared) else [])
-    costs += [("surface:theatre", 3.0), ("surface:loss", 2.0)] + [(stage(label), COSTS[label.over]) for label in chosen]
+    trained = [("walk", 8.0)] + ([("curves", 5.0)] if "curve" in (s.subspace, *s.compared) else [])
+    costs = [*(trained if isinstance(s, Posterior) else []), ("surface:theatre", 3.0), ("surface:loss", 2.0)]
+    costs += [(stage(label), COSTS[label.over]) for label in chosen]
     costs += [("members", 2.0)] if any(label.many for label in chosen) else []
     return costs + [(f"sweep:{kind}", max(0.1, 2.0 * len(values)))
                     for kind, values in (("temperature", s.temperatures), ("prior", s.prior_stds))]
 
 
-def places(s: Posterior, reader) -> Places:
+def places(s: Inference, reader) -> Places:
     """The theatre and the picture of the loss, the curve, trained networks and every draw that is shown."""
-    p = problem(anywhere(s), s.batchnorm_examples)
-    ground = ground_of(s, reader, p)
+    ground = ground_of(s, reader, here=True)
     plane, arrays, subspaces = plane_of(ground.stage), {}, {}
     for label in labels(s):
         found = reader.load_weights(weights_name(label.name))
         if found is not None:
             arrays[label.name], subspaces[label.name] = found, label.subspace
-    networks = {name: w.to(ground.walk.w_sgd) for name, _, w in ground.marks()}
-    for i, seed in list(enumerate(ground.walk.seeds))["W_SGD" in networks:]:
-        networks |= {f"W_SGD (seed {seed})": ground.walk.w_sgd[i], f"W_SWA (seed {seed})": ground.walk.w_swa[i]}
     paths = {} if ground.curve is None else {"bezier": ground.curve}
-    return Places(p.dataset, p.task, {"theatre": plane, "loss": plane}, paths, networks,
+    return Places(ground.problem.dataset, ground.task, {"theatre": plane, "loss": plane}, paths, ground.networks(),
                   draws=Kept(ground, arrays, subspaces))

@@ -117,6 +117,9 @@ class Engine:
     def open(self, where: dict) -> dict[str, bytes | str]:
         return self.clicks.ask("open", where)
 
+    def average(self, region: dict) -> dict[str, bytes | str]:
+        return self.clicks.ask("average", region)
+
     def keep(self, where: dict, title: str | None) -> str:
         return self.clicks.ask("keep", where, title, self.server.address)
 
@@ -129,9 +132,6 @@ class Engine:
         client = self._client()
         idle = float(os.environ.get("LANDSCAPE_ENGINE_IDLE", IDLE))
         while True:
-    def average(self, region: dict) -> dict[str, bytes | str]:
-        return self.clicks.ask("average", region)
-
             with self.changed:
                 self._settle()
                 self._dispatch(client)

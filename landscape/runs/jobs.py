@@ -74,7 +74,6 @@ class Jobs:
         found = self._ask("open", checked(where))
         return decode(found["meta"], found["arrays"])
 
-    def keep(self, where: dict[str, Any], title: str | None = None) -> str:
     def average(self, region: dict[str, Any]) -> Predictive:
         """What the networks of a painted region (see ``runs.region``) predict together, evaluated there and then.
 
@@ -83,6 +82,7 @@ class Jobs:
         found = self._ask("average", checked_region(region))
         return decode(found["meta"], found["arrays"])
 
+    def keep(self, where: dict[str, Any], title: str | None = None) -> str:
         """Keep the network at a place as a run of its own: the run's key. The run it belongs to becomes its parent.
 
         Raises BadInput as ``open`` does, and for a title of over 200 characters.

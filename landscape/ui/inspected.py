@@ -14,7 +14,7 @@ from landscape.results import METRICS, Components, Matrix, Profile, Surface
 from landscape.runs import Library, Run
 from landscape.ui import opened, panels, plot, running
 from landscape.ui.plot import figure_json
-from landscape.ui.reading import stamp
+from landscape.ui.reading import POSTERIOR, stamp
 from landscape.ui.report import error, number
 
 PLANES = {  # name of the surface -> heading
@@ -23,6 +23,7 @@ PLANES = {  # name of the surface -> heading
     "random": "A random plane around the network, filter-normalised",
 }
 BETWEEN, THROUGH = ("line", "matched", "bezier"), ("line 1", "line 2")
+LIKELIHOODS = ("cross-entropy", "gaussian")  # losses that are a likelihood of which there is a posterior
 CURVE_EPOCHS = 40  # passes over the training data for a curve asked for afterwards
 NAMES = (*(f"surface:{name}" for name in PLANES), *(f"profile:{name}" for name in (*BETWEEN, *THROUGH)), "report", "samples",
          "matrix", "components", "average", "summary")
@@ -76,6 +77,28 @@ def pictures(library: Library, run: Run, view: panels.View) -> None:
         _pairs(run, at, found)
     elif "average" in found:
         _average(found)
+    _posterior(run, found)
+
+
+def _posterior(run: Run, found: dict) -> None:
+    """A way to the posterior around these networks, in the subspace that their number allows."""
+    report = found["report"].values if "report" in found else {}
+    count = len(report.get("usable", ()))
+    likely = report.get("loss") in LIKELIHOODS and report.get("own_train", True)
+    if run.status != "done" or not count or not likely:
+        return
+    st.subheader("The posterior around them" if count > 1 else "The posterior around it")
+    said, way = st.columns([3, 2], gap="large", vertical_alignment="center")
+    said.markdown("Draw further networks near these, by several methods, and see what they predict together: bands, doubt, "
+                  "calibration.")
+    wanted = {"source": run.key, "about": run.title.removeprefix("Checkpoints · ")}
+    if "profile:bezier" in found:
+        wanted |= {"subspace": "curve", "scaling": "singular values"}
+    elif count > 2:
+        wanted |= {"subspace": "pca", "scaling": "singular values"}
+    wanted["methods"] = ("ess", "laplace_subspace", *(("ensemble",) if count > 1 else ()))
+    if way.button("Draw from it", icon=":material/bubble_chart:", key="draw-posterior"):
+        running.submit("around", wanted, POSTERIOR)
 
 
 def _place(run: Run, at: tuple, name: str, found: dict, view: panels.View) -> None:

@@ -22,7 +22,7 @@ AVERAGING = ROOT / "pages/averaging.py"
 POSTERIOR = ROOT / "pages/posterior.py"
 PAGES = {  # the page that shows the runs of a recipe
     "valleys": VALLEYS, "network": VALLEYS, "inspect": ROOT / "pages/checkpoints.py", "averaging": AVERAGING,
-    "posterior": POSTERIOR,
+    "posterior": POSTERIOR, "around": POSTERIOR,
 }
 PLANES = ("optima", "bezier", "chain")
 PATHS = {"segment": "segment", "bezier": "Bezier", "chain": "chain"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from landscape.errors import LandscapeError
@@ -49,6 +51,10 @@ STAGES = {
     "members": "Growing ensembles",
     "sweep:temperature": "Temperatures",
     "sweep:prior": "Scales of the prior",
+    "walk": "Training the networks",
+    "held-out classes": "Networks that have never seen some classes",
+    "reading": "Reading the file",
+    "file": "Judging the file",
     "starting": "Starting",
 }
 
@@ -107,13 +113,15 @@ def ended_early(run: Run) -> None:
         submit(run.recipe, run.settings)
 
 
-def submit(recipe: str, settings) -> None:
-    """Start a run and show it; an error is said where the button is."""
+def submit(recipe: str, settings, shown_on: Path | None = None) -> None:
+    """Start a run and show it, here or on another page; an error is said where the button is."""
     try:
         with st.spinner("Handing the job to the engine"):
             key = Jobs().submit(recipe, settings)
     except LandscapeError as error:
         st.error(str(error))
         return
+    if shown_on is not None:
+        st.switch_page(shown_on, query_params={"run": key})
     st.query_params["run"] = key
     st.rerun()

@@ -71,7 +71,7 @@ def _computed(ground: Ground, label: Label, theatre: Theatre, context) -> dict:
         except FAILURES as error:
             if not found:
                 raise
-            lost.append(f"seed {ground.walk.seeds[networks[0]]}: {error}")
+            lost.append(f"{ground.walk.titled(networks[0])}: {error}")
             continue
         if k == 0:
             told = _first(ground, label, theatre, draws, context, spent)

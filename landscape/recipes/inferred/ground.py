@@ -1,11 +1,10 @@
-"""What networks are drawn from: SGD's walk of every seed, a trained curve, the subspaces through them, and the posterior."""
+"""What networks are drawn from: trained networks, a curve between two, the subspaces through them, and the posterior."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from landscape.errors import BadInput
@@ -14,25 +13,25 @@ from landscape.posteriors.method import Given
 from landscape.posteriors.space import Space, curve_space, pca_space, random_space, weight_space
 from landscape.posteriors.target import Posterior as Target
 from landscape.recipes import curves
-from landscape.recipes.averaged.curves import of_one
 from landscape.recipes.inferred.labels import Label
-from landscape.recipes.training import Problem
-from landscape.recipes.walks import Walked, walked
+from landscape.recipes.inferred.networks import Networks, Trained, opened
+from landscape.recipes.training import Problem, anywhere, problem
+from landscape.recipes.walks import walked
 from landscape.settings import Curves
-from landscape.settings_posterior import Posterior
+from landscape.settings_posterior import Around, Inference
 from landscape.training.sgd import generator
 
 DIRECTIONS = 1  # the stream of random numbers that directions are drawn from
-ENDS = 2  # seeds that a curve joins
+ENDS = 2  # networks that a curve joins
 
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """Trained networks of K seeds that stayed finite, and the ``curve`` between the first two, if one was asked for."""
+    """K trained networks, and the ``curve`` between the first two, if one was asked for."""
 
-    settings: Posterior
+    settings: Inference
     problem: Problem
-    walk: Walked
+    walk: Networks
     curve: Curve | None
 
     @property
@@ -44,10 +43,10 @@ class Ground:
         s = self.settings
         if kind == "curve":
             if self.curve is None or i:
-                raise BadInput("There is one curve, between the first two seeds. Choose repeats=1, or another subspace.")
+                raise BadInput("There is one curve, between the first two networks. Choose repeats=1, or another subspace.")
             count = min(s.dimension, len(self.curve.points) - 1) if s.subspace != "curve" else s.dimension
             return curve_space(self.curve.points, count, s.scaling)
-        snapshots = of_one(self.walk.snapshots.weights, i)
+        snapshots = self.walk.cloud(i)
         if kind == "pca":
             return pca_space(snapshots, s.dimension, s.scaling)
         return random_space(self.walk.w_sgd[i], s.dimension, generator(s.seed, DIRECTIONS), s.scaling, snapshots)
@@ -60,13 +59,13 @@ class Ground:
     @property
     def weights_prior_std(self) -> float:
         """Of each weight: as the settings say, or what the weight decay of the mean loss stands for."""
-        s = self.settings
-        if s.weights_prior_std is not None:
-            return s.weights_prior_std
-        if s.weight_decay == 0:
+        given, decay = self.settings.weights_prior_std, self.walk.weight_decay
+        if given is not None:
+            return given
+        if decay == 0:
             raise BadInput("Methods over all weights need a prior, and there is no weight decay to read it off. Give "
                            "weights_prior_std.")
-        return (len(self.task.splits["train"][0]) * s.weight_decay) ** -0.5
+        return (len(self.task.splits["train"][0]) * decay) ** -0.5
 
     def target(self, space: Space, temperature: float | None = None, prior_std: float | None = None) -> Target:
         """The posterior over a space, at the settings' temperature and prior unless others are given."""
@@ -82,8 +81,7 @@ class Ground:
         if label.over != "networks":
             target = self.target(weight_space(self.walk.w_sgd[first]) if label.over == "weights" else
                                  self.own(label.subspace, first), temperature, prior_std)
-        return Given(target, self.task, tuple(of_one(self.walk.snapshots.weights, i) for i in networks),
-                     torch.stack([self.walk.w_sgd[i] for i in networks]))
+        return Given(target, self.task, self.walk.trajectories(networks), self.walk.w_sgd[list(networks)])
 
     def own(self, kind: str, i: int = 0) -> Space:
         """``space``, of the theatre where it is that."""
@@ -103,16 +101,25 @@ class Ground:
 
     def marks(self) -> list[tuple[str, str, Tensor]]:
         """Networks drawn on the theatre: (name, kind, w (P,)) float64."""
-        found = [("W_SGD", "optimum", self.walk.w_sgd[0].double()), ("W_SWA", "average", self.walk.w_swa[0].double())]
         if self.settings.subspace == "curve":
             points = self.curve.points.double()
-            found = [(f"end (seed {self.walk.seeds[k]})", "end", points[-k]) for k in range(ENDS)]
-        return found
+            return [(f"end ({self.walk.titled(k)})", "end", points[-k]) for k in range(ENDS)]
+        return [(name, kind, w.double()) for name, kind, w in self.walk.marks()]
+
+    def networks(self) -> dict[str, Tensor]:
+        """All trained networks by name, those that are drawn and those of the other seeds."""
+        found = {name: w.to(self.walk.w_sgd) for name, _, w in self.marks()}
+        return found | {name: w for name, w in self.walk.others().items() if name not in found}
 
 
-def ground_of(s: Posterior, reader, p: Problem) -> Ground:
-    """The parents of the settings, computed in this job unless they are there. Raises BadInput while there are none."""
-    walk, curve = walked(s, reader, p), None
+def ground_of(s: Inference, reader, here: bool = False) -> Ground:
+    """The networks and data of the settings, from parents that are computed in this job unless they are there; ``here``
+    takes whatever device there is. Raises BadInput while there are none."""
+    if isinstance(s, Around):
+        return Ground(s, *opened(s, reader))
+    p = problem(anywhere(s) if here else s, s.batchnorm_examples)
+    curve = None
+    walk = Trained(walked(s, reader, p))
     if "curve" in (s.subspace, *s.compared):
         own = Curves(**{name: getattr(s, name) for name in Curves.model_fields} | {"seeds": s.seeds[:ENDS]})
         points = curves.computed(reader.child("curves", own))["bezier"]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 
 from landscape import catalog
-from landscape.settings_posterior import Posterior
+from landscape.settings_posterior import Inference
 from landscape.training.sgd import generator
 
 COMPARED_BY = "ess"  # what draws in the subspaces that are compared
 MEMBERS = ("ensemble", "multiswa", "multiswag")  # made of several trained networks
-BASELINES = {"sgd": "SGD", "swa": "SWA"}  # one network each
+BASELINES = {"sgd": "SGD", "swa": "SWA", "file": "One file", "average": "Average of the files"}  # one network each
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Label:
         """Whether it is made of several networks."""
         return self.method in MEMBERS
 
-    def options(self, s: Posterior) -> dict:
+    def options(self, s: Inference) -> dict:
         """What the settings say of the method's options; the others keep what the catalog says."""
         wanted = {"subspace": {"draws": s.draws if self.name == self.method else s.side_draws, "chains": s.chains,
                                "warmup": s.warmup},
@@ -61,12 +61,12 @@ class Label:
             wanted |= {"epochs": s.epochs, "lr": s.lr, "batch_size": s.batch_size, "momentum": s.momentum}
         return {name: value for name, value in wanted.items() if name in known and value is not None}
 
-    def generator(self, s: Posterior, replicate: int) -> torch.Generator:
+    def generator(self, s: Inference, replicate: int) -> torch.Generator:
         """Random numbers of its own: what one method draws does not depend on the others that were asked for."""
         return generator(s.seed, zlib.crc32(f"{self.name} {replicate}".encode()))
 
 
-def labels(s: Posterior) -> list[Label]:
+def labels(s: Inference) -> list[Label]:
     """All that are to be drawn, in the order of the settings, those of compared subspaces last."""
     found = []
     for name in s.methods:

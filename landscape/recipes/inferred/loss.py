@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from landscape.recipes.averaged.curves import batchnorm, of_one
+from landscape.recipes.averaged.curves import batchnorm
 from landscape.recipes.inferred.draws import plane_of
 from landscape.recipes.inferred.ground import Ground
 from landscape.recipes.planes import Plane, draw
 
 CURVE_POINTS = 61  # of the curve drawn on its plane
-TITLES = {"pca": "The loss on the first two principal components of SGD's walk at a constant rate",
-          "random": "The loss on two random directions through SGD's solution",
+TITLES = {"pca": "The loss on the first two principal components of the trained networks",
+          "random": "The loss on two random directions through a trained network",
           "curve": "The loss on the plane of the trained curve"}
 
 
@@ -28,12 +28,11 @@ def loss(ground: Ground, context) -> Iterator[None]:
     if s.subspace == "curve":
         path = flat.project(ground.curve.at(torch.linspace(0, 1, CURVE_POINTS)).double()).numpy()
     elif s.subspace == "pca":
-        weights = of_one(ground.walk.snapshots.weights, 0).double()
-        path = flat.project(weights).numpy()
-        said |= {"steps": ground.walk.epochs(ground.walk.snapshots.steps).tolist(),
-                 "path_residuals": flat.residual(weights).tolist()}
-    else:  # in random directions everything else is near the middle: as far as SGD's solution is from the average
-        apart = float((ground.walk.w_sgd[0].double() - ground.walk.w_swa[0].double()).norm())
-        reach = float(apart / np.mean(lengths))
+        weights, told = ground.walk.path()
+        if weights is not None:
+            path = flat.project(weights).numpy()
+            said |= told | {"path_residuals": flat.residual(weights).tolist()}
+    else:  # in random directions everything else is near the middle
+        reach = ground.walk.reach() / float(np.mean(lengths))
     plane = Plane("loss", TITLES[s.subspace], ground.task, flat, ground.marks(), path, None, said, reach=reach)
     return draw(plane, context, s.grid, s.margin, "adaptive", s.tolerance)

@@ -26,9 +26,9 @@ WIDENS = 2.0  # band in the gaps over band at the data, from which a band is sai
 
 
 def baselines(ground: Ground, context) -> list[dict]:
-    """Saves ``predictive:sgd`` and ``predictive:swa``: one network each; their rows of the table, over all seeds."""
+    """Saves ``predictive:NAME`` of what is one network, ``sgd`` and ``swa`` of a walk; their rows, over all seeds."""
     found = []
-    for name, weights in (("sgd", ground.walk.w_sgd), ("swa", ground.walk.w_swa)):
+    for name, weights in ground.walk.single():
         before = context.load(f"row:{name}")
         if before is None:
             told = {"label": name, "method": name, "title": BASELINES[name], "over": NETWORKS, "subspace": None,
@@ -127,9 +127,10 @@ def summary(ground: Ground, rows: list[dict], context) -> Summary:
     methods = {row["label"]: {name: (row.get(own) or {}).get("mean") for name, own in SUMMARISED.items()} | {
         "rhat": row.get("rhat"), "ess": row.get("ess"), "grid_tv": row.get("tv")} | (
             {"failed": row["failed"]} if row["failed"] else {}) for row in rows}
-    made = {"key": context.key, "task": s.task, "subspace": {"kind": s.subspace, "dimension": s.dimension},
+    task = ground.problem.dataset.name if ground.walk.recipe == "inspect" else s.task
+    made = {"key": context.key, "task": task, "subspace": {"kind": s.subspace, "dimension": s.dimension},
             "seeds": list(ground.walk.seeds), "temperature": s.temperature, "prior_std": s.prior_std, "prior": s.prior,
-            "reference": s.reference, "methods": methods, "parents": {"walk": ground.walk.key}}
+            "reference": s.reference, "methods": methods, "parents": {ground.walk.recipe: ground.walk.key}}
     return Summary(made | {"cpu_seconds": round(context.cpu_seconds, 3)})
 
 

@@ -27,14 +27,14 @@ class Theatre:
 
     def draw(self) -> None:
         before = self.context.load(NAME)
-        if before is not None:
-            v, n = before.values, len(self.ground.task.splits["train"][0])
-            likelihood = -v["train_nll"] * n / self.target.temperature
-            self.grid = grid.Grid(*before.axes, likelihood, v["log_prior"], dict(before.info["grid"]))
-        else:
-            self.grid = grid.exact(self.target, self.ground.settings.grid,
-                                   progress=lambda done, total: self.context.progress(NAME, done, 2 * total))
-            self.context.save(NAME, self._surface(self.grid))
+        if before is None:
+            found = grid.exact(self.target, self.ground.settings.grid,
+                               progress=lambda done, total: self.context.progress(NAME, done, 2 * total))
+            self.context.save(NAME, self._surface(found))
+            before = self.context.load(NAME)  # as an attempt after this one would read it: equal to the last bit
+        v, n = before.values, len(self.ground.task.splits["train"][0])
+        likelihood = -v["train_nll"] * n / self.target.temperature
+        self.grid = grid.Grid(*before.axes, likelihood, v["log_prior"], dict(before.info["grid"]))
         self.context.progress(NAME, 1, 1)
 
     def compared(self, label: Label, draws: Draws) -> dict:

@@ -134,7 +134,8 @@ def told(report: Report, s: Inspect) -> dict:
         "network": s.network, "arguments": s.arguments, "parameters": subject.task.net.size,
         "data": dataset.title, "loss": subject.loss, "examples": {split: len(subject.task.splits[split][0]) for split in
                                                                   subject.splits},
-        "judged": subject.prepared.judged, "split": s.split, "kind": dataset.kind, "view": dataset.view,
+        "judged": subject.prepared.judged, "own_train": subject.prepared.own_train, "split": s.split,
+        "kind": dataset.kind, "view": dataset.view,
         "classes": list(dataset.classes), "shape": list(dataset.shape), "normalisation": dataset.normalisation,
         "channels": s.channels, "weight_decay": s.weight_decay, "batchnorm": STORED if subject.batchnorm else "none",
         "chance": {"nll": nothing, "error": error}, "notes": list(subject.prepared.notes), "files": report.rows,

@@ -12,7 +12,8 @@ from landscape.ui.posterior.story import Story, chosen, several
 
 ROW = 3  # panels beside each other
 SHOWN_FIRST = 4  # methods whose calibration is drawn before others are asked for
-PREFERRED = ("sgd", "swa", "swag", "multiswag", "ensemble", "hmc", "ess")
+SINGLE = ("sgd", "swa", "file", "average")  # one network each: no band
+PREFERRED = ("sgd", "file", "swa", "swag", "multiswag", "ensemble", "hmc", "ess")
 
 
 def calibration(story: Story) -> None:
@@ -39,7 +40,7 @@ def calibration(story: Story) -> None:
 
 def bands_of_all(story: Story) -> None:
     """One panel a method on common axes, then all widths on one."""
-    found = {name: seen for name, seen in story.predictives.items() if bands.drawable(seen) and name not in ("sgd", "swa")}
+    found = {name: seen for name, seen in story.predictives.items() if bands.drawable(seen) and name not in SINGLE}
     if not found:
         return
     kind = chosen("Band", list(bands.KINDS), "bands-kind", bands.KINDS.get, "epistemic")

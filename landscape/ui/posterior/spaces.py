@@ -116,7 +116,7 @@ def choice(story: Story) -> None:
             )
         )
     missing = [kind for kind in KINDS if kind not in rows]
-    if missing and story.run.status == "done":
+    if missing and story.run.status == "done" and story.run.recipe == "posterior":
         wanted = {
             "task": s.task,
             "seeds": ",".join(map(str, s.seeds)),
@@ -164,7 +164,7 @@ def disagreement(story: Story, seen) -> str | None:
     """How far the networks of one subspace differ in what they predict."""
     if "epistemic" in seen.deviations:
         return f"{float(np.sqrt(np.mean(np.square(seen.deviations['epistemic'])))):.3f}"
-    alone = story.predictives.get("sgd")
+    alone = story.predictives.get("sgd") or story.predictives.get("file")
     if alone is None or seen.outputs.shape != alone.outputs.shape:
         return None
     return f"{float((seen.outputs.argmax(axis=1) != alone.outputs.argmax(axis=1)).mean()):.1%}"

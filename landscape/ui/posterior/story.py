@@ -97,12 +97,16 @@ def chosen(label: str, options: list[str], key: str, form=str, start: str | None
 
 
 def several(label: str, options: list[str], key: str, start: list[str]) -> list[str]:
-    """Any number of methods, in the order in which they are listed everywhere."""
-    if any(name not in options for name in st.session_state.get(key, ())):
-        del st.session_state[key]  # of another run
-    return methods.ordered(
-        st.multiselect(label, options, default=start, key=key, format_func=lambda name: methods.look(name).title)
-    )
+    """Any number of methods, in the order in which they are listed everywhere; ``start`` until somebody chooses.
+
+    While a run goes on there are more of them with every poll, and what was not chosen by hand grows along.
+    """
+    state, before = st.session_state, f"{key}-start"
+    now = state.get(key)
+    if now is None or now == state.get(before) or any(name not in options for name in now):
+        state[key] = list(start)
+    state[before] = list(start)
+    return methods.ordered(st.multiselect(label, options, key=key, format_func=lambda name: methods.look(name).title))
 
 
 def metrics_of(surface: Surface) -> list[str]:
