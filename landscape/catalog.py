@@ -154,6 +154,51 @@ METHODS = {
                  "rate": 0.01, "transforms": 3, "hidden": 32, "bins": 16}),
 }
 
+# Sources of predictions: name -> function(walk, settings, defaults, group) -> recipes.judged.sources.Networks; "branch" is
+# the part of SGD's walk that a single network is from, "method" the row of METHODS that draws several
+_TAKEN, _DRAWN = "landscape.recipes.judged.sources:taken", "landscape.recipes.judged.sources:drawn"
+SOURCES = {
+    "sgd": Row("SGD", "The last network of SGD whose rate decays.", _TAKEN, {"branch": "sgd"}),
+    "last": Row("Constant rate", "The last network of SGD at a constant rate.", _TAKEN, {"branch": "last"}),
+    "swa": Row("SWA", "One network: the mean weights of SGD's snapshots.", _TAKEN, {"branch": "swa"}),
+    "swag": Row("SWAG", "Networks from a Gaussian with the first two moments of SGD's snapshots.", _DRAWN,
+                {"method": "swag"}),
+    "swag_diagonal": Row("SWAG-diagonal", "Networks from a Gaussian with the variances of the snapshots alone.", _DRAWN,
+                         {"method": "swag_diagonal"}),
+    "ensemble": Row("Deep ensemble", "SGD's networks from several seeds.", _DRAWN, {"method": "ensemble"}),
+    "multiswa": Row("MultiSWA", "SWA's networks from several seeds.", _DRAWN, {"method": "multiswa"}),
+    "multiswag": Row("MultiSWAG", "Networks from SWAG's Gaussians around several solutions.", _DRAWN,
+                     {"method": "multiswag"}),
+    "dropout": Row("MC dropout", "A network trained with dropout, and dropout kept when it predicts.", _DRAWN,
+                   {"method": "dropout"}),
+    "laplace": Row("Laplace, last layer", "Networks from a Gaussian over the last layer with its exact curvature.", _DRAWN,
+                   {"method": "laplace"}),
+}
+
+# Unknown inputs: name -> function(dataset, settings) -> (m, *shape); "classes" trains other networks, which never see some
+UNKNOWNS = {
+    "classes": Row("Held-out classes", "Test examples of classes that were left out of training, for networks of their own.",
+                   "landscape.recipes.judged.unknown:held_out"),
+    "shuffled": Row("Shuffled inputs", "Test examples with their values in random order.",
+                    "landscape.recipes.judged.unknown:shuffled"),
+    "noise": Row("Noise", "Normal noise of the mean and deviation of the test examples.",
+                 "landscape.recipes.judged.unknown:noise"),
+    "far": Row("Far away", "Test examples moved away from the mean, to five times their distance.",
+               "landscape.recipes.judged.unknown:far"),
+}
+
+# What the comparison of each task starts from, beside its training. Corruptions and unknown inputs that suit the inputs.
+_LADDER = ("noise", "blur", "shift", "rotation", "contrast")
+CALIBRATIONS: dict[str, dict[str, Any]] = {
+    "mnist1d": {"corruptions": _LADDER, "ood": "classes"},
+    "digits": {"corruptions": _LADDER, "ood": "classes"},
+    "mnist5k": {"corruptions": _LADDER, "ood": "classes", "seeds": (0, 1, 2), "swag_draws": 15, "shift_examples": 300,
+                "repeats": 1},
+    "moons": {"corruptions": ("noise",), "ood": "far"},
+    "spirals": {"corruptions": ("noise",), "ood": "far"},
+    "regression": {},
+}
+
 # name -> settings model (no torch) and function(settings, context) (torch); for recipes whose networks can be opened
 # "places": function(settings, reader) -> recipes.places.Places, and if they can be kept on their own
 # "kept": function(settings, tensors by name) -> recipes.training.Problem
@@ -188,6 +233,12 @@ RECIPES = {
                      {"settings": "landscape.settings_posterior:Posterior", "places": "landscape.recipes.posterior:places"}),
     "around": Row("Posterior", "The posterior around trained networks from files.", "landscape.recipes.posterior:compute",
                   {"settings": "landscape.settings_posterior:Around", "places": "landscape.recipes.posterior:places"}),
+    "calibration": Row("Calibration", "What predictions of several sources know of their own errors, before and after "
+                       "calibration.", "landscape.recipes.calibration:compute",
+                       {"settings": "landscape.settings_calibration:Calibration"}),
+    "predictions": Row("Predictions", "A file of predictions from anywhere, judged as the app's own.",
+                       "landscape.recipes.predictions:compute",
+                       {"settings": "landscape.settings_calibration:PredictionsFile"}),
 }
 
 

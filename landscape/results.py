@@ -202,8 +202,30 @@ class Predictive:
     info: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Predictions of one source on data it was not trained on, all that is needed to judge them again in another way.
+
+    ``kind`` is ``classes`` or ``regression``. ``test`` and ``validation`` hold arrays by name, float32 beside labels:
+    ``{"probabilities": (n, C), "labels": (n,)}``, with ``"rows"`` (n,) the examples' positions in their set where only some
+    of them are kept, and ``"disagreement"`` (n,) in nats where several draws were averaged; or, in the raw unit of the
+    targets, ``{"mean", "epistemic", "aleatoric", "targets"}`` (n,) each. ``validation`` is empty where there is none.
+    ``info``::
+
+        {"label": str, "title": str, "source": row of catalog.SOURCES, "stored" or "file", "about": a sentence,
+         "seed": int or None, "draws": networks averaged, "data": {"validation": n, "test": n}, "batchnorm": str,
+         "run": key of the run its networks are from or None, "place": text of runs.where or None, "classes": [str],
+         "temperature": fitted on validation or None, "said": [sentences]}
+    """
+
+    kind: str
+    test: dict[str, np.ndarray]
+    validation: dict[str, np.ndarray] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+
+
 TYPES = {kind.__name__: kind for kind in (Surface, Profile, History, Summary, Opened, Matrix, Components, Series, Samples,
-                                          Predictive)}
+                                          Predictive, Judged)}
 
 
 def pack(result) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from landscape import catalog
+from landscape.data.held_out import parted
 from landscape.errors import BadInput, unknown
 
 DEFAULT_MAX_GRID = 257
@@ -67,7 +68,8 @@ class Training(Settings):
     def _fill_from_task(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        task = str(given.get("task", "mnist1d"))
+        named = str(given.get("task", "mnist1d"))
+        task = parted(named)[0]
         if not task.startswith("file:") and task not in catalog.TASKS:
             raise unknown("task", task, catalog.TASKS)
         chosen = {**catalog.TASKS.get(task, catalog.OWN_DATA)}
@@ -75,7 +77,7 @@ class Training(Settings):
         if network != chosen["network"]:
             chosen |= catalog.row("network", catalog.NETWORKS, network).defaults
         known = {k: v for k, v in chosen.items() if k in cls.model_fields}
-        return {"task": task, **known, **{k: v for k, v in given.items() if v is not None or k == "train_size"}}
+        return {"task": named, **known, **{k: v for k, v in given.items() if v is not None or k == "train_size"}}
 
     @field_validator("network")
     @classmethod

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from landscape.results import History, Mark, Predictive, Profile, Samples, Summary, Surface, pack, unpack
+from landscape.results import History, Judged, Mark, Predictive, Profile, Samples, Summary, Surface, pack, unpack
 
 
 def examples():
@@ -20,6 +20,8 @@ def examples():
         Summary({"key": "k", "ends": [1.0, 2.0]}),
         Samples(np.ones((4, 2)), np.zeros((4, 2)), np.zeros(4), np.arange(4) % 2, np.full(4, np.nan), {"said": ["a word"]}),
         Samples(np.ones((4, 0)), np.zeros((4, 2)), np.zeros(4), np.zeros(4, int), np.array([1.0, -np.inf, 0, 2]), {"of": 4}),
+        Judged("classes", {"probabilities": np.full((3, 2), 0.5, np.float32), "labels": np.arange(3) % 2}),
+        Judged("regression", {"mean": np.ones(3)}, {"mean": np.zeros(2)}, {"label": "sgd", "said": ["a word"]}),
         Predictive({"nll": 0.5}, np.full((3, 2), 0.5, np.float32), np.arange(3)),
         Predictive({"nll": 0.5}, np.ones((3, 1)), np.ones((3, 1)), {"epistemic": np.ones((3, 1))}, {"x": np.arange(5.0)}),
     ]

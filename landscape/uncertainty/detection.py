@@ -11,6 +11,7 @@ from scipy.special import xlogy
 from landscape.errors import BadInput
 from landscape.uncertainty.metrics import table
 from landscape.uncertainty.ranks import ranked
+from landscape.uncertainty.resampling import Interval, interval
 
 SCORES = {"entropy": "entropy of the prediction, in nats", "doubt": "1 minus the largest probability"}
 
@@ -51,6 +52,19 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
     known, unknown = _scores(known), _scores(unknown)
     ranks = ranked(np.concatenate([known, unknown]))[len(known) :]
     return float((ranks.sum() - len(unknown) * (len(unknown) + 1) / 2) / (len(known) * len(unknown)))
+
+
+def auroc_interval(known: np.ndarray, unknown: np.ndarray, draws: int, seed: int = 0, level: float = 0.95) -> Interval:
+    """``auroc`` with its bootstrap interval; known and unknown examples are drawn again apart from each other."""
+    known, unknown = np.sort(_scores(known)), _scores(unknown)
+    below, upto = (np.searchsorted(known, unknown, side=side) for side in ("left", "right"))
+    generator, found = np.random.default_rng(seed), np.empty(draws)
+    for d in range(draws):
+        count = np.bincount(generator.integers(0, len(known), len(known)), minlength=len(known))
+        before = np.r_[0, np.cumsum(count)]
+        chosen = generator.integers(0, len(unknown), len(unknown))
+        found[d] = (before[below[chosen]] + before[upto[chosen]]).mean() / (2 * len(known))
+    return interval(auroc(known, unknown), found, level)
 
 
 def detected(known: np.ndarray, unknown: np.ndarray, bins: int = 30, level: float = 0.95) -> Detected:

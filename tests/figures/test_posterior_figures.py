@@ -186,7 +186,7 @@ def test_confidence_minus_accuracy_has_every_example_once():
     assert found.count.sum() == len(seen.targets)
     figure = confidence.confidence({"ess": seen}, banded="ess")
     assert list(figure.layout.xaxis.ticktext) == ["0.200", "0.759", "0.927", "0.978", "0.993", "0.998"]
-    line = next(trace for trace in figure.data if trace.mode == "lines+markers")
+    line = next(trace for trace in figure.data if trace.mode == "markers")
     np.testing.assert_allclose(line.y, found.gap[found.count > 0], rtol=1e-5)
 
 

@@ -110,3 +110,23 @@ def test_refused_scores():
         detection.auroc([], [1.0])
     with pytest.raises(BadInput, match="members, examples, classes"):
         detection.disagreement(np.ones((2, 2)))
+
+
+def test_the_interval_of_an_auroc_is_as_wide_as_chance_makes_it():
+    """Its standard error against that of many drawn sets."""
+    generator = np.random.default_rng(5)
+    pairs = [(generator.standard_normal(150), generator.standard_normal(100) + 1) for _ in range(200)]
+    found = [detection.auroc_interval(a, b, 100, seed=k) for k, (a, b) in enumerate(pairs)]
+    true = 0.7602499389  # the chance that a normal with mean 1 is above one with mean 0
+    spread = np.std([each.value for each in found])
+    assert np.mean([each.sd for each in found]) == pytest.approx(spread, rel=0.15)
+    assert np.mean([each.low <= true <= each.high for each in found]) > 0.88
+    assert all(each.value == detection.auroc(a, b) for each, (a, b) in zip(found, pairs, strict=True))
+
+
+def test_the_interval_of_an_auroc_counts_ties_half():
+    known, unknown = np.repeat([0.0, 1.0], 50), np.repeat([0.0, 1.0], 40)
+    found = detection.auroc_interval(known, unknown, 400, seed=1)
+    assert found.value == 0.5
+    assert found.low < 0.5 < found.high
+    assert (found.low + found.high) / 2 == pytest.approx(0.5, abs=0.02)

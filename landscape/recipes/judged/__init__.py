@@ -1,0 +1,1 @@
+"""What is made of predictions: their sources, accounts, calibrators, conformal sets, shift and unknown inputs."""
