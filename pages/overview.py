@@ -15,7 +15,7 @@ from landscape.ui.places import network_of
 from landscape.ui.reading import PAGES, VALLEYS, profiles, seconds_in_words, shared_scale, stamp, surface_json, surfaces
 
 ACTIVE = ("queued", "running")
-SHOWN = {"valleys": 6, "averaging": 2, "posterior": 2}  # finished runs of each exhibit that are shown
+SHOWN = {"valleys": 6, "averaging": 2, "posterior": 2, "calibration": 2}  # finished runs of each exhibit that are shown
 FIRST = ("mnist1d", "digits")  # the tasks whose picture is shown first, if there is one
 
 

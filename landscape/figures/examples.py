@@ -43,30 +43,33 @@ def disagreements(a: Opened, b: Opened, order: Sequence[int], limit: int = SHOWN
     return _grid(cards[:limit], a)
 
 
-def picture(x: np.ndarray, view: str, title: str = "") -> str:
-    """One raw example as HTML: an image (channels, height, width) as it is, a signal (samples,) as a line, else numbers."""
+def picture(x: np.ndarray, view: str, title: str = "", ends: tuple[float, float] | None = None) -> str:
+    """One raw example as HTML: an image (channels, height, width) as it is, a signal (samples,) as a line, else numbers.
+
+    ``ends`` are the values of black and white, or of the signal's foot and top; without them those of the example itself.
+    """
     if view == "image" and x.ndim == 3:
-        return _image(x, title)
+        return _image(x, title, ends)
     if view == "signal":
-        return _signal(np.ravel(x), title)
+        return _signal(np.ravel(x), title, ends)
     cells = "".join(f"<td>{v:.3g}</td>" for v in np.ravel(x)[:COLUMNS])
     rest = f"<td>and {x.size - COLUMNS} more</td>" if x.size > COLUMNS else ""
     return f'<table title="{escape(title)}"><tr>{cells}{rest}</tr></table>'
 
 
-def _image(x: np.ndarray, title: str) -> str:
+def _image(x: np.ndarray, title: str, ends: tuple[float, float] | None) -> str:
     values = np.moveaxis(np.asarray(x, float), 0, -1)
     if values.shape[2] not in (1, 3):
         values = values.mean(axis=2, keepdims=True)
-    low, high = float(values.min()), float(values.max())
-    grey = np.round(255 * (values - low) / max(high - low, 1e-12)).astype(np.uint8)
+    low, high = ends or (float(values.min()), float(values.max()))
+    grey = np.round(255 * np.clip((values - low) / max(high - low, 1e-12), 0, 1)).astype(np.uint8)
     pixels = np.concatenate([np.broadcast_to(grey, (*grey.shape[:2], 3)), np.full((*grey.shape[:2], 1), 255, np.uint8)], 2)
     data = base64.b64encode(png(np.ascontiguousarray(pixels))).decode()
     return f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
 
 
-def _signal(x: np.ndarray, title: str) -> str:
-    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+def _signal(x: np.ndarray, title: str, ends: tuple[float, float] | None) -> str:
+    low, high = ends or (float(np.nanmin(x)), float(np.nanmax(x)))
     across = np.linspace(EDGE, WIDE - EDGE, len(x))
     up = TALL - EDGE - (x - low) / max(high - low, 1e-12) * (TALL - 2 * EDGE)
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up, strict=True))

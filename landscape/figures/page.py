@@ -13,11 +13,12 @@ from plotly.offline import get_plotlyjs
 
 from landscape import __version__
 from landscape.errors import BadInput, unknown
-from landscape.figures import history, levels, profile, story, surface, truth
+from landscape.figures import history, judgements, levels, profile, story, surface, truth
 from landscape.results import METRICS, Profile, Surface
 
 PLANES = {"optima": "Three independently trained networks", "bezier": "The plane of the Bezier curve",
           "chain": "The plane of the polygonal chain"}
+TOLD = {"averaging": story.parts, "calibration": judgements.parts, "predictions": judgements.parts}
 STYLE = (Path(__file__).parent / "page.css").read_text()
 SCRIPT = (Path(__file__).parent / "page.js").read_text()
 
@@ -26,12 +27,13 @@ def standalone(library, key: str, metric: str = "train_loss") -> str:
     """One HTML page with plotly.js in it: the planes as maps and reliefs, profiles, training, numbers, provenance."""
     run = library.run(key)
     planes, paths = _planes(library, run.key), _paths(library, run.key)
-    told = story.parts(library, run.key) if run.recipe == "averaging" else []
+    told = TOLD[run.recipe](library, run.key) if run.recipe in TOLD else []
     if not planes and not told:
         raise BadInput(f"Run {run.key} has no surface to show yet: it is {run.status}. Wait until it has drawn one.")
     figures: dict[str, go.Figure] = {}
     maps = _maps(planes, paths, metric, figures) if planes else ""
-    body = [_head(run, metric if planes else None), maps, *(_part(part, figures) for part in told),
+    head = _head(run, metric if planes else None, bool(planes) or run.recipe == "averaging")
+    body = [head, maps, *(_part(part, figures) for part in told),
             _profiles(paths, metric, figures), _training(library, run.key, figures),
             _numbers(library.result(run.key, "summary")), _provenance(run)]
     data = json.dumps({name: json.loads(f.to_json(validate=False)) for name, f in figures.items()}).replace("</", "<\\/")
@@ -52,7 +54,7 @@ def images(library, key: str, format: str, metric: str = "train_loss") -> dict[s
     planes, paths = _planes(library, run.key), _paths(library, run.key)
     if planes:
         _maps(planes, paths, metric, figures)
-    for part in story.parts(library, run.key) if run.recipe == "averaging" else ():
+    for part in TOLD[run.recipe](library, run.key) if run.recipe in TOLD else ():
         figures |= part.figures
     _profiles(paths, metric, figures)
     _training(library, run.key, figures)
@@ -77,10 +79,10 @@ def _when(seconds: float | None) -> str:
     return "" if seconds is None else f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%d %B %Y, %H:%M} UTC"
 
 
-def _head(run, metric: str | None) -> str:
-    """With the metric of all maps; without one, every map has its own."""
+def _head(run, metric: str | None, maps: bool) -> str:
+    """With the metric of all maps; without one, every map has its own, if there are ``maps``."""
     said = "Every contour multiplies the excess over the minimum by the same factor"
-    said = f"{METRICS[metric]} in weight space. {said}; the maps share one scale." if metric else f"{said}."
+    said = f"{METRICS[metric]} in weight space. {said}; the maps share one scale." if metric else f"{said}." if maps else ""
     return (f'<header><p class="over">Loss Valleys</p><h1>{escape(run.title)}</h1><p class="under">{said}</p></header>')
 
 

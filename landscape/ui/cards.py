@@ -11,10 +11,11 @@ import streamlit as st
 from landscape.figures import posterior_table
 from landscape.figures.profile import at_most
 from landscape.runs import Library, Run
-from landscape.ui.reading import PAGES, VALLEYS, badge, stamp, thumbnail
+from landscape.ui.reading import PAGES, VALLEYS, badge, judged_thumbnail, stamp, thumbnail
 
 ICONS = {"valleys": ":material/conversion_path:", "averaging": ":material/scatter_plot:",
-         "posterior": ":material/bubble_chart:"}
+         "posterior": ":material/bubble_chart:", "calibration": ":material/target:", "predictions": ":material/target:"}
+JUDGED = ("calibration", "predictions")
 PICTURED = ("bezier", "chain", "optima", "walk", "loss", "twin")  # surfaces, the first there is is shown
 
 
@@ -35,6 +36,8 @@ def card(library: Library, run: Run) -> None:
     if surface is not None and "train_loss" in surface.values:
         picture = thumbnail(surface, (*at, name))
         st.html(f'<img class="landscape-card" alt="Train loss of {escape(run.title)}" src="{picture}">')
+    elif run.recipe in JUDGED and (picture := judged_thumbnail(library, at)):
+        st.html(f'<img class="landscape-card" alt="Confidence against accuracy of {escape(run.title)}" src="{picture}">')
     st.markdown(f"**{run.title}** {badge(run) if run.status != 'done' else ''}")
     said = IN_WORDS[run.recipe](library, run) if run.recipe in IN_WORDS else ""
     if said:
@@ -63,5 +66,19 @@ def _likeliest(library: Library, run: Run) -> str:
     return posterior_table.in_words(table.values).replace("**", "") if table is not None else ""
 
 
+def _honest(library: Library, run: Run) -> str:
+    """The source with the lowest NLL, and how far from calibrated it is."""
+    summary = library.result(run.key, "summary")
+    rows = [row for row in (summary.values if summary is not None else {}).values()
+            if isinstance(row, dict) and row.get("nll") is not None and row.get("title")]
+    if not rows:
+        return ""
+    best = min(rows, key=lambda row: row["nll"])
+    ece = f", ECE {best['ece15']:.3f}" if best.get("ece15") is not None else ""
+    among = f" of {len(rows)} sources" if len(rows) > 1 else ""
+    return f"Lowest test NLL{among}: {best['title']}, {best['nll']:.3f}{ece}.".replace("-", "−")
+
+
 IN_WORDS: dict[str, Callable[[Library, Run], str]] = {
-    "valleys": _valley, "averaging": _first_sentence, "posterior": _likeliest}
+    "valleys": _valley, "averaging": _first_sentence, "posterior": _likeliest,
+    "calibration": _honest, "predictions": _honest}

@@ -11,10 +11,22 @@ from landscape import catalog
 from landscape.data import own_files
 from landscape.errors import BadInput
 from landscape.settings import Settings, parse, settings_of
+from landscape.uncertainty.calibrators import CALIBRATORS
+from landscape.uncertainty.shift import CORRUPTIONS
 
 FRONT = ("task", "network", "seeds")
-CHOICES = {"network": catalog.NETWORKS, "schedule": catalog.SCHEDULES}
-MANY = {"methods": catalog.METHODS}
+UNKNOWN = ("none", *catalog.UNKNOWNS, *catalog.DATASETS)
+CHOICES = {"network": catalog.NETWORKS, "schedule": catalog.SCHEDULES, "ood": UNKNOWN}
+MANY = {
+    "methods": catalog.METHODS, "sources": catalog.SOURCES, "scaled": catalog.SOURCES,
+    "calibrators": {
+        **{name: catalog.Row(row.label, row.words, "") for name, row in CALIBRATORS.items()},
+        "pooled": catalog.Row("Members' temperature", "one temperature for each network before they are averaged", ""),
+        "density": catalog.Row("Density-aware", "a temperature that grows with the distance to training examples", "")},
+    "corruptions": {name: catalog.Row(row.label, row.words, "") for name, row in CORRUPTIONS.items()},
+}
+TITLES = {"ood": "unknown inputs"}  # what a setting is called, where its name says too little
+NAMED = {"ood": {name: row.title for name, row in (catalog.DATASETS | catalog.UNKNOWNS).items()}}
 HIDDEN = ("device",)
 
 
@@ -94,9 +106,11 @@ def _many(name: str, field: FieldInfo, value: tuple[str, ...], key: str) -> list
 
 def widget(column, name: str, field: FieldInfo, value, key: str):
     """A text field, or a list where the setting has one; what is typed is judged by the settings model, on the server."""
-    label = name.replace("_", " ")
+    label = TITLES.get(name) or name.replace("_", " ")
     options = list(CHOICES[name]) if name in CHOICES else list(typing.get_args(field.annotation))
     if options and all(isinstance(option, str) for option in options):
-        return column.selectbox(label, options, options.index(value), key=key, help=field.description)
+        options += [value] if value not in options else []  # a file, as the address may name one
+        return column.selectbox(label, options, options.index(value), key=key, help=field.description,
+                                format_func=lambda one: NAMED.get(name, {}).get(one, one))
     text = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
     return column.text_input(label, text, key=key, help=field.description)

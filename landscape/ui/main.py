@@ -13,6 +13,7 @@ page = st.navigation([
     st.Page(PAGES / "valleys.py", title="Valleys", icon=":material/conversion_path:", url_path="valleys"),
     st.Page(PAGES / "averaging.py", title="Averaging", icon=":material/scatter_plot:", url_path="averaging"),
     st.Page(PAGES / "posterior.py", title="Posterior", icon=":material/bubble_chart:", url_path="posterior"),
+    st.Page(PAGES / "calibration.py", title="Calibration", icon=":material/target:", url_path="calibration"),
     st.Page(PAGES / "checkpoints.py", title="Checkpoints", icon=":material/folder_open:", url_path="checkpoints"),
     st.Page(PAGES / "runs.py", title="Runs", icon=":material/inventory_2:", url_path="runs"),
 ], position="top")

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from landscape import ROOT
-from landscape.figures import history, profile, surface
+from landscape.figures import gap_thumbnail, history, profile, surface
 from landscape.figures import thumbnail as thumbnails
 from landscape.figures.levels import Scale, common_scale
 from landscape.results import Profile, Surface
@@ -20,9 +20,10 @@ from landscape.ui.plot import figure_json
 VALLEYS = ROOT / "pages/valleys.py"  # page_link takes the path that st.navigation was given
 AVERAGING = ROOT / "pages/averaging.py"
 POSTERIOR = ROOT / "pages/posterior.py"
+CALIBRATION = ROOT / "pages/calibration.py"
 PAGES = {  # the page that shows the runs of a recipe
     "valleys": VALLEYS, "network": VALLEYS, "inspect": ROOT / "pages/checkpoints.py", "averaging": AVERAGING,
-    "posterior": POSTERIOR, "around": POSTERIOR,
+    "posterior": POSTERIOR, "around": POSTERIOR, "calibration": CALIBRATION, "predictions": CALIBRATION,
 }
 PLANES = ("optima", "bezier", "chain")
 PATHS = {"segment": "segment", "bezier": "Bezier", "chain": "chain"}
@@ -79,6 +80,14 @@ def thumbnail(_surface: Surface, identity: tuple) -> str:
     scale = shared_scale({"one": _surface}, "train_loss", None, None, None)
     svg = thumbnails.thumbnail(_surface, "train_loss", scale)
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def judged_thumbnail(_library: Library, identity: tuple) -> str:
+    """A small picture of how far from earned confidence is; empty where nothing was judged. ``identity`` is the stamp."""
+    names = [name for name in _library.names(identity[1]) if name.startswith(("judged:", "regressed:"))]
+    svg = gap_thumbnail.thumbnail({name: _library.result(identity[1], name) for name in names})
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}" if svg else ""
 
 
 def shared_scale(found: dict[str, Surface], metric: str, cap: float | None, a: float | None, growth: float | None) -> Scale:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from landscape import catalog
 from landscape.errors import LandscapeError
 from landscape.figures.methods import look
 from landscape.runs import Jobs, Library, Run
@@ -66,7 +67,7 @@ def named(stage: str) -> str:
         return f"SGD with {last.removeprefix('sgd-')} budgets"
     if last.startswith("draws:"):
         return f"Drawing: {look(last.removeprefix('draws:')).title}"
-    return STAGES.get(last, last)
+    return STAGES.get(last) or (f"Judging: {catalog.SOURCES[last].title}" if last in catalog.SOURCES else last)
 
 
 def progress(library: Library, run: Run) -> None:
@@ -85,6 +86,8 @@ def progress(library: Library, run: Run) -> None:
                 else (f", {detail['cells']:,} networks evaluated" if "cells" in detail else "")
             )
             st.progress(min(1.0, now.fraction), f"{stage}{where} · {seconds_in_words(now.eta_seconds)}")
+        if run.message:  # what befell it so far, and that it goes on
+            st.caption(run.message)
     if right.button("Cancel", key="cancel", width="stretch"):
         try:
             Jobs().cancel(run.key)
