@@ -15,21 +15,26 @@ from landscape.runs.local import compute_here
 from landscape.runs.store import Store
 from landscape.settings import parse
 
-RUNS = {
-    "mnist1d": ("MNIST-1D: three optima and the valleys between them", {"task": "mnist1d"}),
-    "digits": ("Handwritten digits: a flat path around the barrier", {"task": "digits"}),
-    "moons": ("Two moons: small networks, small barriers", {"task": "moons"}),
-    "spirals": ("Three spirals: narrow valleys", {"task": "spirals"}),
-    "mnist5k": ("MNIST 5k: a conv net, BatchNorm re-estimated at every point", {"task": "mnist5k", "grid": 33}),
+RUNS = {  # name -> title, recipe, settings; few seeds where every snapshot of a walk is shipped along
+    "mnist1d": ("MNIST-1D: three optima and the valleys between them", "valleys", {"task": "mnist1d"}),
+    "digits": ("Handwritten digits: a flat path around the barrier", "valleys", {"task": "digits"}),
+    "moons": ("Two moons: small networks, small barriers", "valleys", {"task": "moons"}),
+    "spirals": ("Three spirals: narrow valleys", "valleys", {"task": "spirals"}),
+    "mnist5k": ("MNIST 5k: a conv net, BatchNorm re-estimated at every point", "valleys", {"task": "mnist5k", "grid": 33}),
+    "averaging": ("Digits with 20% wrong labels: what averaging the weights finds", "averaging",
+                  {"task": "digits", "seeds": (0, 1, 2), "budgets": (1.0,), "label_noise": 0.2, "weight_decay": 5e-3}),
+    "posterior": ("Two moons: a posterior along a valley, and seven ways to draw from it", "posterior",
+                  {"task": "moons", "seeds": (0, 1, 2), "chains": 8, "draws": 500, "reference": None,
+                   "methods": ("swag", "multiswag", "ensemble", "ess", "vi_full", "flow", "laplace_subspace")}),
 }
 
 
 def build(name: str, into: Path) -> None:
     """Compute one run in a store of its own and export it to ``into/name``, replacing what was there."""
-    title, given = RUNS[name]
+    title, recipe, given = RUNS[name]
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as home:
-        key, status, message = compute_here("valleys", parse("valleys", given), home)
+        key, status, message = compute_here(recipe, parse(recipe, given), home)
         if status != "done":
             raise SystemExit(f"{name}: {status}. {message}")
         with Store(home) as store:

@@ -1,7 +1,8 @@
 """Runs as plain folders: exports, and the gallery that is shipped.
 
 A folder holds ``run.json`` (the run and the shape of its results), ``results.npz`` (their arrays, named
-``RESULT/...``) and ``weights/*.safetensors``; the runs it was made from lie in ``parents/KEY`` in the same form.
+``RESULT/...``) and ``weights/*.safetensors``; all runs it was made from, and those these were made from, lie in
+``parents/KEY`` in the same form.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ def export(library, key: str, to: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     try:
         _write(library, run, folder)
+        for parent in library.lineage(run.key):
+            if parent != run.key:
+                _write(library, library.run(parent), folder / "parents" / parent.removeprefix(PREFIX))
         if to.suffix == ".zip":
             _zip(folder, to)
         else:
@@ -69,8 +73,6 @@ def _write(library, run: Run, folder: Path) -> None:
         )
     )
     (folder / "run.json").write_text(json.dumps({"format": FORMAT, "run": described, "results": metas}, indent=1))
-    for parent in run.parents:
-        _write(library, library.run(parent), folder / "parents" / parent.removeprefix(PREFIX))
 
 
 def _zip(folder: Path, to: Path) -> None:
