@@ -80,7 +80,7 @@ def account(given: Predictions, bins: int = BINS, draws: int = DRAWS, seed: int 
 
 def _interval(name: str, value: float, drawn: np.ndarray, level: float) -> Interval:
     least = 0.0 if name in CENTRED and name != "ece_debiased" else None
-    return interval(value, drawn, level, centred=name in CENTRED, least=least)
+    return interval(value, drawn, level, centred=name in CENTRED, least=least, most=1.0 if name in CENTRED else None)
 
 
 def _draws(seen: Gathered, width: binning.Bins, mass: binning.Bins, smooth: kernel.Smooth,

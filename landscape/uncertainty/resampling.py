@@ -70,14 +70,18 @@ class Resampler:
         return self.totals([np.ones(len(self.group))])[0]
 
 
-def interval(value: float, draws: np.ndarray, level: float, centred: bool = False, least: float | None = None) -> Interval:
+def interval(value: float, draws: np.ndarray, level: float, centred: bool = False, least: float | None = None,
+             most: float | None = None) -> Interval:
     """Percentiles of the draws (D,).
 
     ``centred`` shifts them by their mean's distance from the value: a calibration error grows when chance is added by
-    resampling, and the plain percentiles may not even hold the value itself.
+    resampling, and the plain percentiles may not even hold the value itself. ``least`` and ``most`` are what the quantity
+    cannot pass.
     """
     moved = draws + (value - draws.mean()) if centred else draws
     low, high = np.quantile(moved, [(1 - level) / 2, (1 + level) / 2])
     if least is not None:
         low, high = max(low, least), max(high, least)
+    if most is not None:
+        low, high = min(low, most), min(high, most)
     return Interval(float(value), float(low), float(high), float(draws.std(ddof=1)))

@@ -43,6 +43,17 @@ def test_numbers_are_those_of_the_single_metrics():
         assert found.width.count.sum() == found.mass.count.sum() == 700
 
 
+def test_no_interval_passes_what_its_metric_can_be():
+    """One wrong example at full confidence makes the largest error 1 in nearly every draw, and shifted draws would pass it."""
+    labels = np.arange(40) % 2
+    given = np.where(labels[:, None] == np.arange(2), 0.9, 0.1)
+    given[0] = given[0, ::-1] * 0 + [1e-9, 1 - 1e-9]
+    found = account(predictions(given, labels, "probabilities")).metrics
+    assert found["mce"].value > 0.99
+    assert all(one.high <= 1 for name, one in found.items() if name.startswith("ece") or name == "mce")
+    assert all(one.low >= 0 for name, one in found.items() if name != "ece_debiased")
+
+
 def test_intervals_hold_their_value_and_the_truth():
     """Over fresh sets the 95% intervals of means hold the true value in about 95% of the cases."""
     truth = metrics.nll(softmax(sampled(200_000, seed=99)[0], 1), sampled(200_000, seed=99)[1])
