@@ -186,10 +186,10 @@ def restored(recipe: str, values: dict[str, Any]) -> Settings:
 
 
 def _value(model: type[Settings], name: str, value: Any) -> Any:
-    """Text as typed becomes what the field holds: ``0,1,2`` a tuple, an empty text None."""
+    """Text as typed becomes what the field holds: ``0,1,2`` a tuple, an empty text None where the field may hold it."""
     if not isinstance(value, str):
         return value
-    text = value.strip()
-    if "tuple" in str(model.model_fields[name].annotation):
+    text, field = value.strip(), model.model_fields[name]
+    if "tuple" in str(field.annotation):
         return tuple(part.strip() for part in text.split(",") if part.strip())
-    return None if text == "" else text
+    return None if text == "" and field.default != "" else text

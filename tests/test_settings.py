@@ -75,3 +75,10 @@ def test_every_task_has_a_dataset_and_complete_settings():
     for name in catalog.TASKS:
         assert name in catalog.DATASETS
         assert parse("valleys", {"task": name}).task == name
+
+
+@pytest.mark.parametrize(("recipe", "given"), [("around", {"source": "1234"}), ("calibration", {"task": "moons"}),
+                                               ("posterior", {"task": "digits"}), ("averaging", {}), ("valleys", {})])
+def test_stored_settings_can_be_asked_for_again(recipe, given):
+    made = parse(recipe, given)
+    assert parse(recipe, made.model_dump(mode="json")) == made
