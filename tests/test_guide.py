@@ -84,7 +84,11 @@ def test_a_module_that_is_not_listed_is_refused_as_the_guide_says(mine):
 
 def test_every_setting_the_guide_names_exists():
     from landscape.settings_inspect import Inspect
+    from landscape.settings_posterior import Around
 
-    named = set(re.findall(r"`(\w+)=[^`]*`", GUIDE))
-    assert named
-    assert named <= set(Inspect.model_fields), named - set(Inspect.model_fields)
+    own, around = GUIDE.split("## What lies around them")
+    around, rest = around.split("\n## ", 1)
+    for text, settings in ((own + rest, Inspect), (around, Around)):
+        named = set(re.findall(r"`(\w+)=[^`]*`", text))
+        assert named
+        assert named <= set(settings.model_fields), named - set(settings.model_fields)
