@@ -5,13 +5,19 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 .DEFAULT_GOAL := app
-.PHONY: app test bench gallery lint clean
+.PHONY: app test audit soak bench gallery lint clean
 
 app: $(READY)  ## open the app in a browser
 	$(BIN)/landscape app $(ARGS)
 
 test: $(READY)  ## the whole test suite; ARGS='-k curves' for a part of it
 	$(BIN)/python -m pytest $(ARGS)
+
+audit: $(READY)  ## dependencies: hashes as they were, no known holes; ARGS=--write lists files that are new
+	$(BIN)/python .ci/audit.py $(ARGS)
+
+soak: $(READY)  ## 20 minutes of random starts, cancels and kills, then a check of the store; ARGS='--minutes 2 --seed 7'
+	$(BIN)/python tests/soak.py $(ARGS)
 
 bench: $(READY) .bench-venv/.ready  ## speed as ratios within one run; ARGS=--json for a list
 	$(BIN)/python -m bench --rival .bench-venv $(ARGS)

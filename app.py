@@ -4,10 +4,14 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
 from landscape import ROOT
+from landscape.sharing import check, quotas, sharing
+from landscape.ui import warm
+from landscape.ui.gate import Gate
 
 PLOTLY = str(files("plotly") / "package_data" / "plotly.min.js")
 
@@ -21,7 +25,7 @@ async def plotly(request):
 
 @asynccontextmanager
 async def lifespan(app):
-    """Jobs that were waiting when the machine went down go on when the server comes back."""
+    """Jobs that were waiting when the machine went down go on when the server comes back; pages are got ready."""
     import asyncio
 
     from landscape.errors import LandscapeError
@@ -34,8 +38,11 @@ async def lifespan(app):
             print(f"Waiting jobs were not started: {error}")
 
     task = asyncio.create_task(resume())
+    await asyncio.to_thread(warm.up)
     yield {}
     task.cancel()
 
 
-app = st.App(ROOT / "landscape/ui/main.py", lifespan=lifespan, routes=[Route("/assets/plotly-{version}.min.js", plotly)])
+check()  # also for a server that was not started by ``landscape app``
+app = st.App(ROOT / "landscape/ui/main.py", lifespan=lifespan, routes=[Route("/assets/plotly-{version}.min.js", plotly)],
+             middleware=[Middleware(Gate, sharing=sharing(), quotas=quotas())])

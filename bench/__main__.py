@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bench import grid, inference, inspection, learning, pipelines
+from bench import grid, inference, inspection, learning, people, pipelines
 from bench.measure import BUSY, Others, Row, table
 
-WORKLOADS = ("grid", "training", "pipelines", "inspect", "posterior")
+WORKLOADS = ("grid", "training", "pipelines", "inspect", "posterior", "people")
 
 
 def measure(workloads: list[str], rival: Path | None) -> list[Row]:
@@ -27,6 +27,7 @@ def measure(workloads: list[str], rival: Path | None) -> list[Row]:
             "pipelines": lambda: pipelines.rows(Path(home)),
             "inspect": lambda: inspection.rows(Path(home)),
             "posterior": inference.rows,
+            "people": lambda: people.rows(Path(home)),
         }
         rows = []
         for name in workloads:

@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from landscape import ROOT, __version__, calibrate_command, catalog, configuration, inspect_command, open_command
+from landscape import ROOT, __version__, calibrate_command, catalog, configuration, inspect_command, open_command, sharing
 from landscape.data import own_files
 from landscape.errors import BadInput, LandscapeError, StoreError
 from landscape.runs import Jobs, Library, archive
@@ -44,9 +44,16 @@ def serve(
     scheduler: Annotated[str | None, typer.Option(help="Address of an existing Dask scheduler.")] = None,
     home: Home = None,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+    host: Annotated[str | None, typer.Option(help="Open the app to other people at this address (LANDSCAPE_OPEN): needs a "
+                                                  "login and more, see docs/operations.md.")] = None,
 ) -> None:
     """Open the app in a browser."""
-    folder, url = made(home_of(home)), f"http://localhost:{port}"
+    if host:
+        os.environ["LANDSCAPE_OPEN"] = host
+    sharing.check()
+    shared = sharing.sharing()
+    at = shared.address if shared else "127.0.0.1"
+    folder, url = made(home_of(home)), f"https://{shared.hosts[0]}" if shared else f"http://localhost:{port}"
     lock = Lock.take(folder / "server.lock", {"url": url})
     if lock is None:
         other = holder(folder / "server.lock") or {}
@@ -54,13 +61,11 @@ def serve(
             f"The store {folder} is already shown at {other.get('url', 'another port')} (process "
             f"{other.get('pid', 'unknown')}). Open that, stop it, or choose another store with --home."
         )
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            lock.release()
-            raise BadInput(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.") from None
+    try:
+        _try_port(at, port)
+    except BadInput:
+        lock.release()
+        raise
     environment = {**os.environ, "LANDSCAPE_HOME": str(folder)}
     if scheduler:
         environment["LANDSCAPE_SCHEDULER"] = scheduler
@@ -70,16 +75,32 @@ def serve(
     jobs.resume()
     os.set_inheritable(lock.fd, True)  # the server keeps the lock for as long as it lives
     options = {
-        "server.address": "localhost",
+        "server.address": at if shared else "localhost",
         "server.port": port,
-        "server.headless": str(not browser).lower(),
+        "server.headless": str(not browser or shared is not None).lower(),
+        "server.maxUploadSize": sharing.max_upload(),
+        "server.enableXsrfProtection": "true",
+        "server.enableCORS": "true",
         "server.showEmailPrompt": "false",
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
     }
+    if shared:
+        options["secrets.files"] = sharing.secrets_file()
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
     say(f"Loss Valleys at {url}, store in {folder}. Ctrl-C stops the server; runs go on.")
     os.execve(sys.executable, [*command, *(f"--{name}={value}" for name, value in options.items())], environment)
+
+
+def _try_port(address: str, port: int) -> None:
+    """Raises BadInput if nobody can listen there."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        raise BadInput(f"Port {port} cannot be used at {address}: {error.strerror}. Choose another with --port.") from None
 
 
 @app.command()
@@ -192,6 +213,12 @@ def delete(key: Key, yes: Annotated[bool, typer.Option("--yes", help="Do not ask
 
 
 @app.command()
+def stop(home: Home = None) -> None:
+    """End the process that computes. Its runs wait; a page or a command that starts one lets them go on."""
+    say("The engine has ended." if Jobs(home).stop() else "No engine is running.")
+
+
+@app.command()
 def data(as_json: Json = False) -> None:
     """List the embedded data and the files of the data folder, as they are named in ``--set task=NAME``."""
     known = {name: (row.title, row.about) for name, row in catalog.DATASETS.items()}
@@ -206,7 +233,7 @@ def data(as_json: Json = False) -> None:
 @app.command()
 def bench(
     workloads: Annotated[list[str] | None, typer.Argument(
-        help="grid, training, pipelines, inspect; all if none is named.")] = None,
+        help="grid, training, pipelines, inspect, posterior, people; all if none is named.")] = None,
     as_json: Json = False,
     rival: Annotated[Path | None, typer.Option(help="Environment that has loss-landscapes (make bench makes one).")] = None,
 ) -> None:

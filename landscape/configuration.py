@@ -14,9 +14,10 @@ from pathlib import Path
 
 from landscape.errors import BadInput, unknown
 
-KEYS = ("home", "data", "roots", "factories", "scheduler", "max_grid", "max_data_bytes", "max_file", "engine_idle")
-LISTS = {"roots": ":", "factories": ","}
-ASIDE = ("home", "engine_idle", "scheduler")  # what an engine that runs already need not agree on
+KEYS = ("home", "data", "roots", "factories", "scheduler", "max_grid", "max_data_bytes", "max_file", "engine_idle",
+        "open", "hosts", "users", "quota_runs", "quota_bytes", "quota_uploads", "max_upload", "way")
+LISTS = {"roots": ":", "factories": ",", "hosts": ",", "users": ","}
+ASIDE = ("home", "engine_idle", "scheduler", "hosts", "users", "max_upload")  # what an engine need not agree on
 
 
 def fingerprint(scheduler: str | None = None) -> str:

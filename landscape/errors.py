@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import lzma
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterable
+
+# What zipfile and numpy raise for an archive that is damaged or was made to harm.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError,
+              UnicodeDecodeError, struct.error, tokenize.TokenError)
 
 
 class LandscapeError(Exception):

@@ -68,7 +68,7 @@ class Calibration(Judging, Walk):
     def _fill_from_calibration(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        chosen = catalog.CALIBRATIONS.get(parted(str(given.get("task", "mnist1d")))[0], {})
+        chosen = catalog.CALIBRATIONS.get(parted(str(given.get("task") or "mnist1d"))[0], {})
         made = {**chosen, **{name: value for name, value in given.items() if value is not None or name == "train_size"}}
         made["opened"] = _rejoined(made.get("opened", ()))
         if "sources" in made and "scaled" not in given:

@@ -98,7 +98,7 @@ class Posterior(Walk, Curves, Inference):
     def _fill_from_posterior(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        chosen = catalog.POSTERIORS.get(str(given.get("task", "mnist1d")), {})
+        chosen = catalog.POSTERIORS.get(str(given.get("task") or "mnist1d"), {})
         made = {**chosen, **{name: value for name, value in given.items() if value is not None or name == "train_size"}}
         if given.get("reference") is None and made.get("reference") not in made.get("methods", ()):
             made.pop("reference", None)  # the task's own is for its own methods

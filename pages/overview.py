@@ -63,7 +63,8 @@ def now(library: Library) -> None:
     st.subheader("Running now")
     for run in active:
         at = library.progress(run.key)
-        text = running.named(at.stage) + " · " + seconds_in_words(at.eta_seconds) if at else "waiting"
+        stage = f"{running.named(at.stage)} · {seconds_in_words(at.eta_seconds)}" if at else ""
+        text = stage or running.waiting(library, run).lower()
         st.progress(at.fraction if at else 0.0, f"{run.title}: {text}")
         there = PAGES.get(run.recipe, VALLEYS)
         st.page_link(there, label="Watch", query_params={"run": run.key}, icon=":material/visibility:")

@@ -12,8 +12,9 @@ import streamlit as st
 from landscape import catalog
 from landscape.errors import LandscapeError
 from landscape.figures import page
-from landscape.runs import Jobs, Library, Run
+from landscape.runs import Library, Run
 from landscape.runs.archive import export
+from landscape.ui import people
 from landscape.ui.reading import PAGES, STATUS, ago, badge, size_in_words
 
 IMAGES = importlib.util.find_spec("kaleido") is not None
@@ -64,10 +65,10 @@ def tools(library: Library, run: Run) -> None:
             return
         title = st.text_input("Title", run.title, key=f"title-{run.key}")
         if st.button("Rename", key=f"rename-{run.key}", width="stretch", disabled=title == run.title):
-            attempt(Jobs().rename, run.key, title)
+            attempt(people.jobs().rename, run.key, title)
         sure = st.checkbox("Delete it for good", key=f"sure-{run.key}")
         if st.button("Delete", key=f"delete-{run.key}", type="primary", disabled=not sure, width="stretch"):
-            attempt(Jobs().delete, run.key)
+            attempt(people.jobs().delete, run.key)
 
 
 def line(library: Library, run: Run) -> None:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 import platformdirs
 
 from landscape.errors import BadInput
+from landscape.sharing import is_open
 
 DEFAULT_MAX_BYTES = 2 * 2**30
 SUGGESTED_FROM = 1000  # files of the folder that are looked at for the nearest right name
@@ -58,8 +59,9 @@ def find(name: str) -> Path:
 
 
 def roots() -> tuple[Path, ...]:
-    """The folders of ``LANDSCAPE_ROOTS``, links followed; the operator has opened them for reading."""
-    given = os.environ.get("LANDSCAPE_ROOTS", "").split(":")
+    """The folders of ``LANDSCAPE_ROOTS``, links followed; the operator has opened them for reading. None in an app that is
+    open to others."""
+    given = [] if is_open() else os.environ.get("LANDSCAPE_ROOTS", "").split(":")
     return tuple(Path(part).expanduser().resolve() for part in given if part.strip())
 
 

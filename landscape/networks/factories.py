@@ -17,13 +17,16 @@ from typing import Any
 from torch import nn
 
 from landscape.errors import BadInput
+from landscape.sharing import is_open
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 def listed() -> tuple[str, ...]:
-    """The modules whose functions may be called."""
+    """The modules whose functions may be called; none in an app that is open to others."""
+    if is_open():
+        return ()
     return tuple(part.strip() for part in os.environ.get("LANDSCAPE_FACTORIES", "").split(",") if part.strip())
 
 

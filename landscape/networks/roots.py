@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from landscape.errors import BadInput
+from landscape.sharing import is_open
 
 DEFAULT_MAX_FILE = 8 * 2**30
 _HOW = "Copy the file itself into one of the folders, or add its folder to LANDSCAPE_ROOTS (separated by ':')."
 
 
 def roots(extra: Iterable[Path | str] = ()) -> tuple[Path, ...]:
-    """The folders checkpoints may be read from: those of ``LANDSCAPE_ROOTS``, then ``extra``; absolute, as given."""
-    given = [part for part in os.environ.get("LANDSCAPE_ROOTS", "").split(":") if part.strip()]
+    """The folders checkpoints may be read from: those of ``LANDSCAPE_ROOTS``, then ``extra``; absolute, as given.
+
+    In an app that is open to others only ``extra``.
+    """
+    given = [] if is_open() else [part for part in os.environ.get("LANDSCAPE_ROOTS", "").split(":") if part.strip()]
     return tuple(dict.fromkeys(Path(os.path.abspath(Path(part).expanduser())) for part in (*given, *extra)))
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import lzma
 import math
 import zipfile
-import zlib
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -13,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.errors import BadInput
+from landscape.errors import UNREADABLE, BadInput
 from landscape.networks.roots import max_file, too_large
 
-UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError)
 MAX_RATIO = 100  # of bytes unpacked to bytes packed; weights compress by 1.1 to 2
 ALWAYS_FINE = 64 * 2**20  # bytes unpacked, below which the ratio does not matter (an untrained file of zeros)
 MAX_MEMBERS = 200_000

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import shutil
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,8 @@ class Gallery:
     def __init__(self, root: Path | None):
         self._entries: dict[str, tuple[Run, Path, dict]] = {}
         for file in sorted(root.rglob("run.json")) if root and root.is_dir() else []:
-            run, metas = _read(file)
+            status = file.stat()
+            run, metas = _read(file, status.st_mtime_ns, status.st_size)
             self._entries.setdefault(run.key, (run, file.parent, metas))
 
     def __contains__(self, key: str) -> bool:
@@ -123,7 +125,9 @@ class Gallery:
         return sum(file.stat().st_size for file in own)
 
 
-def _read(file: Path) -> tuple[Run, dict]:
+@lru_cache(maxsize=256)
+def _read(file: Path, changed: int, size: int) -> tuple[Run, dict]:
+    """The run and what its results are; read again only when the file has changed."""
     try:
         described = json.loads(file.read_text())
         if described["format"] != FORMAT:

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from landscape import errors
@@ -56,14 +57,19 @@ def _part(sock: socket.socket) -> bytes:
 
 
 def _exactly(sock: socket.socket, length: int) -> bytes:
-    data = bytearray(length)
-    view, got = memoryview(data), 0
-    while got < length:
-        count = sock.recv_into(view[got:], min(length - got, 1 << 20))
-        if count == 0:
+    data = bytearray()  # grows with what comes: what is announced may never come
+    while len(data) < length:
+        part = sock.recv(min(length - len(data), 1 << 20))
+        if not part:
             raise ConnectionError("the other side has closed the connection")
-        got += count
+        data += part
     return bytes(data)
+
+
+def _prompt(sock: socket.socket) -> None:
+    """Small messages go at once, and a peer whose machine has vanished is noticed."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def tls(pem: str, server: bool) -> ssl.SSLContext:
@@ -89,14 +95,23 @@ class Server(socketserver.ThreadingTCPServer):
     def __init__(self, host: str, pem: str, handlers: dict[str, Callable]):
         super().__init__((host, 0), _Conversation)
         self.handlers, self.last_call, self.calls = handlers, time.monotonic(), 0  # calls being answered now
-        self._counting = threading.Lock()
+        self._counting, self._here = threading.Lock(), threading.local()
         self._tls = tls(pem, server=True)
         self.address = f"{host}:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, name="channel", daemon=True).start()
 
+    def line(self) -> socket.socket:
+        """The connection of the call that is being answered in this thread."""
+        return self._here.line
+
+    def hang_up(self, line: socket.socket) -> None:
+        """Close a connection: its client is not heard any more, whatever it is doing."""
+        with suppress(OSError):  # it has gone already
+            socket.socket.shutdown(line, socket.SHUT_RDWR)  # of the bare socket: another thread reads through TLS
+
     def get_request(self):
         plain, address = super().get_request()
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _prompt(plain)
         return self._tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), address
 
     def answer(self, method: str, args: list, kwargs: dict) -> dict[str, Any]:
@@ -125,6 +140,7 @@ class _Conversation(socketserver.BaseRequestHandler):
         except OSError as error:
             log.warning("refused a client without our certificate: %s", error)
             return
+        self.server._here.line = self.request
         try:
             while True:
                 method, args, kwargs = receive(self.request)
@@ -157,7 +173,7 @@ class Channel:
         self._turn = threading.Lock()
         try:
             plain = socket.create_connection((host, int(port)), timeout=patience)
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _prompt(plain)
             self._socket = tls(pem, server=False).wrap_socket(plain)
             self._socket.settimeout(120)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -11,8 +12,9 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+from safetensors import SafetensorError
 
-from landscape import ASSETS, catalog
+from landscape import ASSETS, __version__, catalog
 from landscape.errors import BadInput, Cancelled, LandscapeError, StoreError
 from landscape.runs import weights
 from landscape.runs.archive import PREFIX
@@ -23,7 +25,13 @@ from landscape.runs.stages import Stage
 from landscape.settings import Settings, restored, settings_of
 
 INTERVAL = 0.2  # seconds between two reports
+log = logging.getLogger(__name__)
 STOPPED = "Cancelled. What was computed is kept; start it again to go on."
+
+NO_MEMORY = (
+    "Memory has run out. Everything saved is kept. Close other programs or choose a smaller task, then start it again: it "
+    "goes on from there."
+)
 
 
 class Writer(Protocol):
@@ -65,8 +73,19 @@ class Reader:
         return None if found is None else decode(found["meta"], found["arrays"])
 
     def load_weights(self, name: str) -> dict[str, np.ndarray] | None:
+        """Arrays by name, None if they are not there. A damaged state to go on from counts as not there: the work is done
+        again from the start. Raises StoreError for other damaged weights."""
         found = self._writer.load_weights(self.key, name)
-        return None if found is None else weights.from_bytes(found)
+        try:
+            return None if found is None else weights.from_bytes(found)
+        except SafetensorError as error:
+            if name.startswith(weights.STATE):
+                log.warning("run %s starts afresh, %s is damaged: %s", self.key, name, error)
+                return None
+            raise StoreError(
+                f"The weights {name!r} of run {self.key} are damaged ({error}). Start this run again: what is damaged is "
+                "then computed anew."
+            ) from None
 
     def child(self, recipe: str, settings: Settings | dict[str, Any]) -> Reader:
         """The run of these settings that this one was made from. Raises BadInput if there is none (yet)."""
@@ -207,6 +226,8 @@ def outcome(error: BaseException) -> tuple[str, str, str]:
         return "cancelled", STOPPED, ""
     if isinstance(error, LandscapeError):
         return "failed", str(error), ""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
+        return "failed", NO_MEMORY, "".join(traceback.format_exception(error))
     return "failed", f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
 
 
@@ -220,6 +241,11 @@ def run_job(writer: Writer, key: str) -> tuple[str, str, str]:
         return run["status"], "", ""
     try:
         settings = settings_of(run["recipe"])(**run["settings"])
+        if identify(run["recipe"], settings).key != key:
+            raise BadInput(
+                f"This run was asked for by a version of Loss Valleys whose results differ from those of this one "
+                f"({__version__} on {socket.gethostname()}). Ask for it again with the same settings."
+            )
         compute(Context(writer, key), run["recipe"], settings)
     except ConnectionError:
         raise

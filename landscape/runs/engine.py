@@ -18,18 +18,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from landscape.errors import BadInput, StoreError
-from landscape.runs import worker
 from landscape.runs.channel import Server
 from landscape.runs.clicks import Clicks
 from landscape.runs.context import STOPPED
+from landscape.runs.crew import Crew, Lost, end_of
 from landscape.runs.home import holder, home_of, write_atomically
+from landscape.runs.people import People, Person
 from landscape.runs.records import UNFINISHED, identify
 from landscape.runs.store import Store
+from landscape.runs.turns import Line
 from landscape.settings import settings_of
 
-JOB_WORKERS = 1  # jobs at a time on this machine; each may use every core
 GRACE = 1.5  # seconds between the wish to cancel and the end of the worker that did not hear it
 IDLE = 600.0  # seconds without work, without requests and without a page server (LANDSCAPE_ENGINE_IDLE)
+LOSSES = 10  # times that a run may lose its worker's connection before it is given up
 WRITES = ("enter", "describe", "begin", "link", "report", "finish", "save", "load", "save_weights", "load_weights")
 log = logging.getLogger("landscape.engine")
 
@@ -46,17 +48,23 @@ class Engine:
         self.pem = self.security.tls_client_key + self.security.tls_client_cert
         self.store = Store(home, {"kind": "engine"})
         self.queue = deque(self.store.unfinished())
+        self.people = People(self.store)
+        self.turns = Line(self.people.wishes())
+        self.shown: list[str] | None = None  # the queue as its order was last written down
         self.futures: dict[str, object] = {}
         self.workers: dict[str, tuple[str, int]] = {}  # key -> Dask address and process of the worker that has it
         self.cancelling: dict[str, float] = {}  # key -> when the worker ends
         self.closing: dict[str, tuple[str, str, str]] = {}  # ends that a full disk has not taken yet
+        self.lines: dict[str, object] = {}  # key -> connection of the only worker that may write it
+        self.losses: dict[str, tuple[int, float]] = {}  # key -> how often its worker was lost, when it is given to another
+        self.told: dict[str, str] = {}  # key -> what it waits for, as written in the store
         self.changed = threading.Condition()
         self.stopping = False
         write_atomically(self.store.home / "certificate.pem", self.pem.encode())
         self.clicks = Clicks(self.store.home)
         own = (self.submit, self.cancel, self.delete, self.working, self.alive, self.stop, self.open, self.keep, self.warm,
-               self.average)
-        handlers = {function.__name__: function for function in own} | {"rename": self.store.rename}
+               self.average, self.rename)
+        handlers = {function.__name__: function for function in own}
         handlers |= {name: getattr(self.store, name) for name in WRITES}
         self.server = Server(get_ip(_host(scheduler)) if scheduler else "127.0.0.1", self.pem, handlers)
         self.store.lock.say({"kind": "engine", "address": self.server.address, "obeys": obeys})
@@ -73,19 +81,24 @@ class Engine:
             self.stopping = True
             self.changed.notify_all()
 
-    def submit(self, recipe: str, settings: dict) -> str:
-        wanted = identify(recipe, settings_of(recipe)(**settings))
+    def submit(self, recipe: str, settings: dict, person: str = "", name: str = "") -> str:
+        wanted, asking = identify(recipe, settings_of(recipe)(**settings)), Person(person, name)
         with self.changed:
             if self.stopping:
                 raise ConnectionAbortedError("the engine is ending")
             known = self.queue.count(wanted.key) or wanted.key in self.futures
             on_its_way = known and self.store.status(wanted.key) in UNFINISHED and wanted.key not in self.cancelling
-            if self.store.enter(**wanted.row()) in UNFINISHED and not on_its_way:
+            self.people.admit(wanted.key, asking)
+            status = self.store.enter(**wanted.row())
+            self.people.wish(wanted.key, asking)
+            self.turns.wish(wanted.key, person)
+            if status in UNFINISHED and not on_its_way:
                 self.queue.append(wanted.key)
                 self.changed.notify_all()
         return wanted.key
 
-    def cancel(self, key: str) -> None:
+    def cancel(self, key: str, person: str = "", name: str = "") -> None:
+        self.people.may(key, Person(person, name), "cancel")
         with self.changed:
             if key in self.queue:
                 self.queue.remove(key)
@@ -100,17 +113,31 @@ class Engine:
     def _made_from(self, job: str, key: str) -> bool:
         return job == key or any(self._made_from(parent, key) for parent in self.store.parents(job))
 
-    def delete(self, key: str) -> None:
+    def rename(self, key: str, title: str, person: str = "", name: str = "") -> None:
+        self.people.may(key, Person(person, name), "rename")
+        self.store.rename(key, title)
+
+    def delete(self, key: str, person: str = "", name: str = "") -> None:
+        self.people.may(key, Person(person, name), "delete")
         with self.changed:
             if key in self.futures:
                 raise BadInput(f"Run {key} is just ending. Try again in a moment.")
             self.store.delete(key)
 
     def working(self, key: str, address: str, pid: int) -> bool:
-        """A worker has taken up a job; False if nobody wants it any more."""
+        """A worker has taken up a job; False if nobody wants it any more. From now on no other one is heard about it: a
+        worker that was cut off and comes back must not write beside its successor."""
         with self.changed:
-            self.workers[key] = (address, pid)
-            return key in self.futures
+            self._cut(key)
+            if key not in self.futures:
+                return False
+            self.workers[key], self.lines[key] = (address, pid), self.server.line()
+            return True
+
+    def _cut(self, key: str) -> None:
+        line = self.lines.pop(key, None)
+        if line is not None:
+            self.server.hang_up(line)
 
     # Clicks, answered by a process of their own
 
@@ -120,8 +147,11 @@ class Engine:
     def average(self, region: dict) -> dict[str, bytes | str]:
         return self.clicks.ask("average", region)
 
-    def keep(self, where: dict, title: str | None) -> str:
-        return self.clicks.ask("keep", where, title, self.server.address)
+    def keep(self, where: dict, title: str | None, person: str = "", name: str = "") -> str:
+        self.people.admit("", Person(person, name))
+        key = self.clicks.ask("keep", where, title, self.server.address)
+        self.people.wish(key, Person(person, name))
+        return key
 
     def warm(self, run: str | None) -> None:
         self.clicks.ask("warm", run)
@@ -129,13 +159,16 @@ class Engine:
     # The loop
 
     def serve(self) -> None:
-        client = self._client()
+        self.crew = Crew(self.store.home, self.scheduler, self.security, self._notify)
         idle = float(os.environ.get("LANDSCAPE_ENGINE_IDLE", IDLE))
         while True:
             with self.changed:
-                self._settle()
-                self._dispatch(client)
-                self._insist(client)
+                try:
+                    self._settle()
+                    self._dispatch()
+                    self._insist()
+                except StoreError as error:  # full or read-only for now: it may not be in a second
+                    log.error("%s", error)
                 busy = self.queue or self.futures or self.closing or self.server.calls
                 if busy or holder(self.store.home / "server.lock") is not None:
                     self.server.last_call = time.monotonic()
@@ -146,64 +179,59 @@ class Engine:
         log.info("ending")
         self.server.shutdown()
         self.clicks.close()
-        client.close()
-        if client.cluster is not None:
-            client.cluster.close()
+        self.crew.close()
         self.store.close()
 
-    def _client(self):
-        import dask
-        from distributed import Client, LocalCluster
-
-        logging.getLogger("distributed").setLevel(logging.WARNING)  # what it says of every connection is of no use here
-        if self.scheduler:
-            return Client(self.scheduler, name="landscape-engine")
-        dask.config.set(
-            {
-                # Dask would give each worker one thread for linear algebra; a job is alone and may use them all.
-                "distributed.nanny.pre-spawn-environ": {},
-                # The status pages are not behind TLS: they have nothing to tell.
-                "distributed.scheduler.http.routes": [],
-                "distributed.worker.http.routes": [],
-            }
-        )
-        cluster = LocalCluster(
-            n_workers=JOB_WORKERS,
-            threads_per_worker=1,
-            processes=True,
-            protocol="tls://",
-            security=self.security,
-            host="127.0.0.1",
-            dashboard_address=None,
-            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-            memory_limit=0,
-            preload=[worker.__name__],
-            local_directory=str(self.store.home / "workers"),
-        )
-        return Client(cluster, name="landscape-engine")
-
-    def _notify(self, _future) -> None:
+    def _notify(self) -> None:
         with self.changed:
             self.changed.notify_all()
 
-    def _dispatch(self, client) -> None:
-        """Give Dask the next jobs, no more than it can start: the queue is ours, in the order it was asked for."""
-        places = JOB_WORKERS if not self.scheduler else max(1, len(client.scheduler_info()["workers"]))
-        for key in [key for key in self.queue if key not in self.futures][: max(0, places - len(self.futures))]:
+    def _dispatch(self) -> None:
+        """Give Dask the next jobs, no more than it can start: the queue is ours, and people take turns in it."""
+        now, away = time.monotonic(), self.crew.away
+        order = self.turns.order(self.queue, self.futures, self.losses)
+        ready = [key for key in order if key not in self.futures and self.losses.get(key, (0, 0.0))[1] <= now]
+        for key in ready[: max(0, self.crew.places - len(self.futures))]:
             self.queue.remove(key)
             if self.store.requeue(key) in UNFINISHED:
                 self.workers.pop(key, None)
-                name = f"job-{key}-{time.time_ns()}"  # never the name of an attempt that Dask may still remember
-                self.futures[key] = client.submit(worker.job, key, self.server.address, self.pem, key=name, pure=False)
-                self.futures[key].add_done_callback(self._notify)
+                self.told.pop(key, None)
+                try:
+                    self.futures[key] = self.crew.start(key, self.server.address, self.pem)
+                    self.turns.started(key)
+                except Lost as error:
+                    self._again(key, error)
+        for key in [key for key in self.queue if self.told.get(key, "") != away]:
+            self._tell(key, away)
+        self._line_up([key for key in order if key in self.queue])
+
+    def _line_up(self, order: list[str]) -> None:
+        """Write the places in the queue down if they have changed."""
+        if order != self.shown:
+            with suppress(StoreError):  # a full disk takes no places
+                self.people.line_up(order)
+                self.shown = order
+
+    def _tell(self, key: str, message: str) -> None:
+        """Write down what the run waits for."""
+        self.told[key] = message
+        with suppress(StoreError):  # a full disk takes no words
+            self.store.wait(key, message)
 
     def _settle(self) -> None:
         """Note the end of jobs that have ended, also of those that could not say it themselves."""
         for key in [key for key, future in self.futures.items() if future.done()]:
-            end = _end(self.futures.pop(key))
-            self.cancelling.pop(key, None)
-            if key not in self.queue and self.store.status(key) in UNFINISHED:
-                self.closing[key] = end
+            future, stopped = self.futures.pop(key), self.cancelling.pop(key, None) is not None
+            self._cut(key)
+            if key in self.queue or self.store.status(key) not in UNFINISHED:
+                continue
+            try:
+                self.closing[key] = end_of(future)
+            except Lost as error:
+                if stopped:
+                    self.closing[key] = ("cancelled", STOPPED, "")
+                else:
+                    self._again(key, error)
         for key, end in list(self.closing.items()):
             try:
                 self.store.finish(key, *end)
@@ -211,49 +239,35 @@ class Engine:
             except StoreError as error:
                 log.error("run %s: %s", key, error)
 
-    def _insist(self, client) -> None:
+    def _again(self, key: str, why: Lost) -> None:
+        """Queue a run whose worker or scheduler went away; each time it waits twice as long for the next worker."""
+        count = self.losses.get(key, (0, 0.0))[0] + 1
+        log.warning("run %s lost its worker (%d): %s", key, count, why)
+        if count > LOSSES:
+            del self.losses[key]
+            self.closing[key] = ("failed", f"The connection to the worker of this run was lost {count} times, last: {why}. "
+                                 "Everything saved is kept. Look at the network between the machines, then start it again.",
+                                 "")
+            return
+        self.losses[key] = count, time.monotonic() + min(30.0, 0.25 * 2**count)
+        self.queue.appendleft(key)
+        self._tell(key, self.crew.away or "The connection to the process that computed this run was lost. It goes on from "
+                   "what is saved.")
+
+    def _insist(self) -> None:
         """End the workers whose jobs did not hear that they are to stop."""
         now = time.monotonic()
         for key in [key for key, when in self.cancelling.items() if now >= when or key not in self.workers]:
             del self.cancelling[key]
-            self.futures.pop(key).cancel(force=True)
+            self._cut(key)
+            self.crew.drop(self.futures.pop(key))
             if key not in self.queue:
                 self.closing[key] = ("cancelled", STOPPED, "")
             if key in self.workers:
                 address, pid = self.workers.pop(key)
                 log.warning("run %s did not stop by itself: ending its worker %s", key, address)
-                self._end_worker(client, address, pid)
+                self.crew.end_worker(address, pid)
             self.changed.notify_all()
-
-    def _end_worker(self, client, address: str, pid: int) -> None:
-        if self.scheduler:
-            end = {"workers": [address], "timeout": 10, "raise_for_error": False}
-            threading.Thread(target=client.restart_workers, kwargs=end, daemon=True).start()
-        else:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)  # its nanny starts another
-
-
-def _end(future) -> tuple[str, str, str]:
-    from distributed import KilledWorker
-
-    if future.status == "finished":
-        return tuple(future.result())
-    if future.status == "cancelled":
-        return "cancelled", STOPPED, ""
-    error = future.exception()
-    if isinstance(error, KilledWorker):
-        return (
-            "failed",
-            (
-                "The process that computed this run was ended from outside each time it was tried; most "
-                "often memory has run out. Everything saved is kept. Choose a smaller task, then start it "
-                "again."
-            ),
-            "",
-        )
-    log.error("a job ended with an error", exc_info=error)
-    return "failed", f"{type(error).__name__}: {error}", ""
 
 
 def _host(address: str) -> str:

@@ -53,6 +53,20 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
+def abandoned(part: Path) -> bool:
+    """Whether nobody writes this half-written file of ``write_atomically`` any more: its process has gone."""
+    pid = part.name.rsplit(".", 3)[1]
+    if not pid.isdigit() or int(pid) == os.getpid():
+        return pid.isdigit()
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
 @contextmanager
 def store_errors(home: Path):
     """Turn what the file system and SQLite raise inside into a StoreError that says where and what to do."""
@@ -61,14 +75,23 @@ def store_errors(home: Path):
     except (OSError, sqlite3.Error) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
             free = shutil.disk_usage(home).free
-            raise StoreError(
+            raise DiskFull(
                 f"The disk of the store is full: {home} has {free:,} bytes free. Everything saved before is kept. Make "
                 "room (landscape runs shows sizes, landscape delete KEY frees them) and start the run again: it goes on."
+            ) from None
+        if getattr(error, "errno", None) in (errno.EROFS, errno.EACCES, errno.EPERM) or "readonly" in str(error):
+            raise StoreError(
+                f"The store {home} cannot be written: {error}. What is in it can be looked at. To compute, make the folder "
+                "writable (mount it so, or see to whom it belongs), or choose another with LANDSCAPE_HOME or --home."
             ) from None
         raise StoreError(
             f"The store {home} cannot be used: {error}. See that the folder can be read and written, or choose another "
             "with LANDSCAPE_HOME or --home."
         ) from error
+
+
+class DiskFull(StoreError):
+    """There is no room on the disk of the store."""
 
 
 class Lock:
@@ -83,7 +106,8 @@ class Lock:
     @classmethod
     def take(cls, path: Path, says: dict, patience: float = 1.0) -> Lock | None:
         """The lock, or None if another process still holds it after ``patience`` seconds."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        with store_errors(path.parent):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + patience
         while True:
             try:
@@ -111,7 +135,7 @@ class Lock:
 def holder(path: Path) -> dict | None:
     """What the process that holds the lock says of itself; None if nobody holds it."""
     try:
-        fd = os.open(path, os.O_RDWR)
+        fd = os.open(path, os.O_RDONLY)
     except OSError:
         return None
     try:

@@ -18,13 +18,15 @@ from landscape.errors import LandscapeError, StoreError
 from landscape.results import Opened, Predictive
 from landscape.runs.channel import Channel
 from landscape.runs.context import STOPPED
-from landscape.runs.home import holder, home_of, made
+from landscape.runs.home import holder, home_of, made, store_errors
 from landscape.runs.library import INTERRUPTED, Library
+from landscape.runs.people import People, Person
 from landscape.runs.records import checked_title, decode, identify
 from landscape.runs.region import checked_region
 from landscape.runs.store import Store
 from landscape.runs.where import checked
 from landscape.settings import Settings
+from landscape.sharing import is_open
 
 PATIENCE = 30.0  # seconds for an engine to start
 WARM = 30.0  # seconds for which pages need not ask again whether clicks are ready
@@ -36,11 +38,11 @@ _warming = threading.Lock()
 class Jobs:
     """Asks the engine of the store in ``home``, which is started when it is needed and ends by itself when idle.
 
-    ``scheduler`` is the address of an existing Dask scheduler for an engine that is started here.
+    ``scheduler`` is the address of an existing Dask scheduler for an engine that is started here. ``person`` is who asks.
     """
 
-    def __init__(self, home: Path | str | None = None, scheduler: str | None = None):
-        self.home, self.scheduler = home_of(home), scheduler
+    def __init__(self, home: Path | str | None = None, scheduler: str | None = None, person: Person = Person()):  # noqa: B008
+        self.home, self.scheduler, self.person = home_of(home), scheduler, person
         self._lock = self.home / "writer.lock"
 
     def submit(self, recipe: str, settings: Settings | dict[str, Any]) -> str:
@@ -49,9 +51,12 @@ class Jobs:
         Raises BadInput for settings that are not valid and StoreError if another process computes in this store.
         """
         wanted = identify(recipe, settings)
-        known = [run for run in Library(self.home, gallery=None).runs(children=True) if run.key == wanted.key]
-        if not known or known[0].status != "done":
-            self._ask("submit", recipe, json.loads(wanted.settings.canonical()))
+        library = Library(self.home, gallery=None)
+        known = [run for run in library.runs(children=True) if run.key == wanted.key]
+        if not known or known[0].status != "done" or library.damaged(wanted.key):
+            if is_open():
+                self.renew()  # one that a shell has started may allow more
+            self._ask("submit", recipe, json.loads(wanted.settings.canonical()), *self._asking)
         return wanted.key
 
     def cancel(self, key: str) -> None:
@@ -87,7 +92,7 @@ class Jobs:
 
         Raises BadInput as ``open`` does, and for a title of over 200 characters.
         """
-        return self._ask("keep", checked(where), None if title is None else checked_title(title))
+        return self._ask("keep", checked(where), None if title is None else checked_title(title), *self._asking)
 
     def warm(self, run: str | None = None) -> None:
         """Start the engine and the process that answers clicks, so that the first click (on ``run``) is fast too.
@@ -113,13 +118,18 @@ class Jobs:
         Its runs wait for the next engine and go on from what they saved.
         """
         says = self.engine()
-        if says is None or says.get("obeys") == self._obeyed:
+        return says is not None and says.get("obeys") != self._obeyed and self.stop()
+
+    def stop(self) -> bool:
+        """End the engine and wait for its end; its runs wait for the next one. True if there was one."""
+        says = self.engine()
+        if says is None:
             return False
         self._ask("stop")
         deadline = time.monotonic() + PATIENCE
         while (left := holder(self._lock)) is not None and left.get("pid", says["pid"]) == says["pid"]:
             if time.monotonic() > deadline:
-                raise StoreError(f"The engine of {self.home} (process {says['pid']}) obeys other settings and does not end. "
+                raise StoreError(f"The engine of {self.home} (process {says['pid']}) does not end. "
                                  f"Its log is {self._log}.")
             time.sleep(0.05)
         return True
@@ -140,9 +150,10 @@ class Jobs:
     def _tidy(self, method: str, key: str, *args) -> None:
         key = Library(self.home).writable(key).key
         if holder(self._lock) is not None:
-            self._ask(method, key, *args)
+            self._ask(method, key, *args, *self._asking)
             return
         with Store(self.home) as store:  # nobody computes: no need to start an engine
+            People(store).may(key, self.person, method)
             if method == "cancel":
                 store.finish(key, "cancelled", STOPPED)
             else:
@@ -158,6 +169,10 @@ class Jobs:
                 if time.monotonic() > deadline:
                     raise StoreError(f"The engine of {self.home} does not answer; its log is {self._log}.") from None
                 time.sleep(0.1)
+
+    @property
+    def _asking(self) -> tuple[str, str]:
+        return self.person.id, self.person.name
 
     @property
     def _obeyed(self) -> str:
@@ -198,7 +213,9 @@ class Jobs:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         large = self._log.exists() and self._log.stat().st_size > 1_000_000
-        with open(os.open(self._log, mode | (os.O_TRUNC if large else 0), 0o600), "wb") as log:
+        with store_errors(self.home):
+            file = os.open(self._log, mode | (os.O_TRUNC if large else 0), 0o600)
+        with open(file, "wb") as log:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

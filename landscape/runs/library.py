@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from landscape import ASSETS
-from landscape.errors import BadInput, unknown
+from landscape.errors import BadInput, StoreError, unknown
 from landscape.runs import schema, weights
 from landscape.runs.archive import Gallery
 from landscape.runs.home import holder, home_of, store_errors
@@ -119,18 +120,17 @@ class Library:
 
     def lineage(self, key: str) -> list[str]:
         """The run and all runs it was made from, nearest first."""
+        made_from: dict[str, list[str]] = {}
+        if key not in self._gallery:
+            for child, parent in self._rows("SELECT key, parent FROM parents"):
+                made_from.setdefault(child, []).append(parent)
         found, queue = [], [key]
         while queue:
             one = queue.pop(0)
             if one not in found:
                 found.append(one)
-                queue += self._parents(one)
+                queue += self.run(one).parents if one in self._gallery else made_from.get(one, [])
         return found
-
-    def _parents(self, key: str) -> list[str]:
-        if key in self._gallery:
-            return list(self.run(key).parents)
-        return [parent for (parent,) in self._rows("SELECT parent FROM parents WHERE key = ?", key)]
 
     def inherited(self, key: str, name: str):
         """A result of the run or of the nearest run it was made from; None if there is none (yet)."""
@@ -142,6 +142,15 @@ class Library:
             return 1
         rows = self._rows("SELECT coalesce(max(version), 0) FROM results WHERE key = ?", key)
         return rows[0][0] if rows else 0
+
+    def place(self, key: str) -> tuple[int, int] | None:
+        """``(place, length)`` of a waiting run in the queue, places from 1; None if it does not wait."""
+        rows = self._rows("SELECT place, (SELECT count(*) FROM places) FROM places WHERE key = ?", key)
+        return rows[0] if rows else None
+
+    def asked_by(self, key: str) -> list[tuple[str, str]]:
+        """``(person, name)`` of those who asked for the run, the first one first."""
+        return self._rows("SELECT person, name FROM wishes WHERE key = ? ORDER BY since, rowid", key)
 
     def progress(self, key: str) -> Progress | None:
         """How far the run is (was, when it ended), None before its first report."""
@@ -174,6 +183,11 @@ class Library:
         """Saved weight vectors by name. Raises BadInput if there are none of that name."""
         return weights.from_bytes(self.weights_file(key, name))
 
+    def damaged(self, key: str) -> list[str]:
+        """Weights of the run and of those it was made from that are not whole any more, as ``KEY/NAME``."""
+        own = [one for one in self.lineage(key) if one not in self._gallery]
+        return [f"{one}/{name}" for one in own for name in weights.damaged(self.home, one)]
+
     def size(self, key: str) -> int:
         """Bytes on disk: results and weights of the run and of the runs made only to make it."""
         if key in self._gallery:
@@ -192,7 +206,19 @@ class Library:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)
+    """Read-only. Where nothing at all can be written SQLite must be told that the file does not change."""
+    if os.access(path.parent, os.W_OK):
+        return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)
+    log, index = (path.with_name(f"{path.name}-{what}") for what in ("wal", "shm"))
+    written = log.exists() and log.stat().st_size > 0
+    if written and index.exists():  # somebody else writes it, or did when the folder still could be
+        return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)
+    if written:
+        raise StoreError(
+            f"The store {path.parent} cannot be written and its last writer did not come to its end: what it wrote last is "
+            "not in the file yet. Look at it once where it can be written, or copy the folder and give the copy as --home."
+        )
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 def _migrate(home: Path) -> None:

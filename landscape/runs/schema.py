@@ -36,7 +36,13 @@ VERSION_2 = (
     "UPDATE runs SET asked = 0 WHERE key IN (SELECT parent FROM parents)",
     "CREATE INDEX parents_by_parent ON parents (parent)",
 )
-MIGRATIONS = (VERSION_1, VERSION_2)
+# Version 3 writes down who asked for a run, and the places of those that wait.
+VERSION_3 = (
+    """CREATE TABLE IF NOT EXISTS wishes (
+        key TEXT NOT NULL, person TEXT NOT NULL, name TEXT NOT NULL, since REAL NOT NULL, PRIMARY KEY (key, person))""",
+    "CREATE TABLE IF NOT EXISTS places (key TEXT PRIMARY KEY, place INTEGER NOT NULL)",
+)
+MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3)
 VERSION = len(MIGRATIONS)
 
 

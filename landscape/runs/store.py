@@ -10,14 +10,17 @@ import json
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from landscape.errors import BadInput, StoreError
-from landscape.runs import schema, weights
-from landscape.runs.home import Lock, holder, home_of, made, store_errors, write_atomically
+from landscape.runs import reserve, schema, weights
+from landscape.runs.home import DiskFull, Lock, abandoned, holder, home_of, made, store_errors, write_atomically
 from landscape.runs.records import UNFINISHED, checked_title
+
+VACUUM = 200  # pages that are given back to the disk at a time
+RESUMED = "The process that computed it was ended from outside. It goes on from what was saved."
 
 
 class Store:
@@ -38,18 +41,29 @@ class Store:
                     f"({other.get('kind', 'starting')}). Wait until it has finished, stop it, or choose "
                     "another folder with LANDSCAPE_HOME or --home."
                 )
+            self._mutex = threading.RLock()
             try:
                 self._db = schema.open_for_writing(self.home / schema.FILE)
+                self._tidy()
             except BaseException:
                 self.lock.release()
                 raise
-        self._mutex = threading.RLock()
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *_) -> None:
         self.close()
+
+    def _tidy(self) -> None:
+        """Finish what a writer that was ended in the middle had begun: removals, files half written, states of done runs."""
+        for key in weights.left_aside(self.home):
+            (weights.put_back if self.status(key) else weights.remove_aside)(self.home, key)
+        for part in [*self.home.glob(".*.part"), *self.home.glob("weights/*/.*.part")]:
+            if abandoned(part):
+                part.unlink(missing_ok=True)
+        for (key,) in self._rows("SELECT key FROM runs WHERE status = 'done'"):
+            weights.remove_states(self.home, key)
 
     def close(self) -> None:
         with self._mutex:
@@ -77,14 +91,36 @@ class Store:
     # Runs
 
     def enter(self, key: str, recipe: str, title: str, settings: str, asked: bool = True) -> str:
-        """The status of the run, which is made if it is new and queued again if it was cancelled or failed."""
+        """The status of the run, which is made if it is new and queued again if it was cancelled or failed.
+
+        One that is done and whose weights, or those it was made from, are damaged is computed again too.
+        """
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO runs (key, recipe, title, settings, status, created, asked) "
                 "VALUES (?, ?, ?, ?, 'queued', ?, ?) ON CONFLICT (key) DO UPDATE SET asked = max(asked, excluded.asked)",
                 (key, recipe, title, settings, time.time(), int(asked)),
             )
+        if self.status(key) == "done":
+            self._renew_damaged(key)
         return self.requeue(key)
+
+    def _renew_damaged(self, key: str) -> bool:
+        """Queue the run again if it or one it was made from has damaged weights; those of them that have begin from
+        nothing, with the same results by the same seeds."""
+        above = [parent for parent in self.parents(key) if self._renew_damaged(parent)]
+        names = weights.damaged(self.home, key)
+        if names or above:
+            with self._transaction() as db:
+                if names:
+                    db.execute("DELETE FROM results WHERE key = ?", (key,))
+                db.execute(
+                    "UPDATE runs SET status = 'queued', finished = NULL, message = ? WHERE key = ? AND status = 'done'",
+                    (f"Weights were damaged on the disk: {', '.join(names or above)}. They are computed again.", key),
+                )
+            if names:
+                weights.remove(self.home, key)
+        return bool(names or above)
 
     def requeue(self, key: str) -> str:
         """Queue a run again that was cancelled or has failed: its status."""
@@ -101,10 +137,11 @@ class Store:
         return rows[0][0] if rows else None
 
     def unfinished(self) -> list[str]:
-        """Keys of the runs somebody asked for that are not at their end, oldest first."""
+        """Keys of the runs somebody asked for that are not at their end, in the order they came in
+        (a clock may have gone backwards since)."""
         return [
             key
-            for (key,) in self._rows("SELECT key FROM runs WHERE asked AND status IN ('queued', 'running') ORDER BY created")
+            for (key,) in self._rows("SELECT key FROM runs WHERE asked AND status IN ('queued', 'running') ORDER BY rowid")
         ]
 
     def describe(self, key: str) -> dict[str, Any]:
@@ -118,14 +155,17 @@ class Store:
     def begin(self, key: str, host: str, pid: int) -> dict[str, Any]:
         """A new attempt: ``{"attempt": its number from 1, "cpu_seconds": spent by the earlier ones}``."""
         now = time.time()
+        with store_errors(self.home):
+            reserve.hold(self.home)
         with self._transaction() as db:
-            db.execute("UPDATE attempts SET ended = ?, outcome = 'interrupted' WHERE key = ? AND ended IS NULL", (now, key))
+            cut = db.execute("UPDATE attempts SET ended = max(started, ?), outcome = 'interrupted' "
+                             "WHERE key = ? AND ended IS NULL", (now, key)).rowcount
             number = 1 + db.execute("SELECT coalesce(max(number), 0) FROM attempts WHERE key = ?", (key,)).fetchone()[0]
             db.execute("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, NULL, NULL)", (key, number, host, pid, now))
             db.execute(
-                "UPDATE runs SET status = 'running', message = '', detail = '', cancel = 0, finished = NULL, "
-                "started = coalesce(started, ?) WHERE key = ?",
-                (now, key),
+                "UPDATE runs SET status = 'running', message = ?, detail = '', cancel = 0, finished = NULL, "
+                "started = coalesce(started, max(created, ?)) WHERE key = ?",
+                (RESUMED if cut else "", now, key),
             )
             cpu = db.execute("SELECT cpu_seconds FROM runs WHERE key = ?", (key,)).fetchone()[0]
         return {"attempt": number, "cpu_seconds": cpu}
@@ -150,17 +190,22 @@ class Store:
 
         The unfinished runs that were made only for it end with it.
         """
-        with self._transaction() as db:
-            self._end(db, key, (status, message, detail, time.time(), cpu))
+        def end() -> None:
+            with self._transaction() as db:
+                self._end(db, key, (status, message, detail, time.time(), cpu))
+
+        reserve.spend(self.home, end)
         if status == "done":
             weights.remove_states(self.home, key)
 
     def _end(self, db, key: str, end: tuple) -> None:
         status, *_, now, _ = end
-        db.execute("UPDATE attempts SET ended = ?, outcome = ? WHERE key = ? AND ended IS NULL", (now, status, key))
         db.execute(
-            "UPDATE runs SET status = ?, message = ?, detail = ?, finished = ?, cpu_seconds = cpu_seconds + ?, "
-            "cancel = 0 WHERE key = ? AND status IN ('queued', 'running')",
+            "UPDATE attempts SET ended = max(started, ?), outcome = ? WHERE key = ? AND ended IS NULL", (now, status, key)
+        )
+        db.execute(
+            "UPDATE runs SET status = ?, message = ?, detail = ?, finished = max(?, coalesce(started, 0)), "
+            "cpu_seconds = cpu_seconds + ?, cancel = 0 WHERE key = ? AND status IN ('queued', 'running')",
             (*end, key),
         )
         for child in self.parents(key):
@@ -171,6 +216,14 @@ class Store:
         """Ask the job to stop at its next report."""
         with self._transaction() as db:
             db.execute("UPDATE runs SET cancel = 1 WHERE key = ? AND status IN ('queued', 'running')", (key,))
+
+    def wait(self, key: str, message: str) -> None:
+        """Put an unfinished run back to those that wait; the message says what for."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET status = 'queued', message = ? WHERE key = ? AND status IN ('queued', 'running')",
+                (message, key),
+            )
 
     def parents(self, key: str) -> list[str]:
         return [parent for (parent,) in self._rows("SELECT parent FROM parents WHERE key = ?", key)]
@@ -188,18 +241,32 @@ class Store:
         users = self._rows("SELECT runs.key, title FROM parents JOIN runs USING (key) WHERE parent = ?", key)
         if users:
             raise BadInput(f"Run {key} is used by {', '.join(f'{k} ({title})' for k, title in users)}: delete that first.")
-        gone = []
-        with self._transaction() as db:
-            self._remove(db, key, gone)
-        for each in gone:
-            weights.remove(self.home, each)
-        with self._mutex, store_errors(self.home):
-            self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        reserve.spend(self.home, lambda: self._delete(key))
+        with suppress(DiskFull), self._mutex, store_errors(self.home):  # what cannot be given back now, the next time
+            left = None
+            while left != (left := self._rows("PRAGMA freelist_count")[0][0]) and left:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._db.execute(f"PRAGMA incremental_vacuum({VACUUM})").fetchall()
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _delete(self, key: str) -> None:
+        """The weights get out of the way first, which takes no room and can be undone."""
+        gone = []
+        try:
+            with self._transaction() as db:
+                self._remove(db, key, gone)
+                for each in gone:
+                    weights.set_aside(self.home, each)
+        except BaseException:
+            for each in gone:
+                weights.put_back(self.home, each)
+            raise
+        for each in gone:
+            weights.remove_aside(self.home, each)
 
     def _remove(self, db, key: str, gone: list[str]) -> None:
         children = self.parents(key)
-        for table in ("runs", "parents", "results", "progress", "attempts"):
+        for table in ("runs", "parents", "results", "progress", "attempts", "wishes"):
             db.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
         gone.append(key)
         for child in children:

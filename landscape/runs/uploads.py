@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 from landscape.errors import BadInput
 from landscape.runs.home import made, store_errors
+from landscape.runs.people import Person
+from landscape.sharing import quotas
 
 FOLDER = "uploads"
 CHUNK = 1 << 20
@@ -43,13 +45,17 @@ def plain_name(name: str) -> str:
     return stem.encode()[:room].decode(errors="ignore") + dot + ending
 
 
-def keep(home: Path, name: str, source: BinaryIO, limit: int = MAX_BYTES) -> Upload:
+def keep(home: Path, name: str, source: BinaryIO, limit: int = MAX_BYTES, person: Person = Person()) -> Upload:  # noqa: B008
     """Copy ``source`` to ``uploads/DIGEST/NAME``, whole or not at all; a file that is there already is used again.
 
-    Raises BadInput for an empty file or one above ``limit`` bytes, StoreError where the store cannot be written.
+    A file ``.ID`` beside it says whose it is. Raises BadInput for an empty file, one above ``limit`` bytes or beyond what a
+    user may have, StoreError where the store cannot be written.
     """
     root = made(home) / FOLDER
-    cleaned = plain_name(name)
+    cleaned, room = plain_name(name), _room(home, person)
+    limit = min(limit, room[0] - room[1])
+    if limit <= 0:
+        raise _no_room(person, *room)
     with store_errors(home):
         root.mkdir(mode=0o700, exist_ok=True)
         part = root / f".{os.getpid()}-{os.urandom(8).hex()}.part"
@@ -57,6 +63,8 @@ def keep(home: Path, name: str, source: BinaryIO, limit: int = MAX_BYTES) -> Upl
             digest, size = _copy(source, part, cleaned, limit)
             folder = root / digest[:16]
             folder.mkdir(mode=0o700, exist_ok=True)
+            if person.is_user:
+                (folder / f".{person.id}").touch(mode=0o600)
             part.replace(folder / cleaned)
             _settle(folder)
             _settle(root)
@@ -73,7 +81,7 @@ def _copy(source: BinaryIO, part: Path, name: str, limit: int) -> tuple[str, int
             size += len(chunk)
             if size > limit:
                 raise BadInput(f"{name} has more than {limit:,} bytes, the limit for a file that is dropped here. Copy it "
-                               "into a folder of LANDSCAPE_ROOTS and give its path.")
+                               "into a folder of LANDSCAPE_ROOTS and give its path, where the app is yours alone.")
             digest.update(chunk)
             file.write(chunk)
         if not size:
@@ -81,6 +89,23 @@ def _copy(source: BinaryIO, part: Path, name: str, limit: int) -> tuple[str, int
         file.flush()
         os.fsync(file.fileno())
     return digest.hexdigest(), size
+
+
+def taken(home: Path, person: Person) -> int:
+    """Bytes of the kept files of a user."""
+    folders = [mark.parent for mark in (home / FOLDER).glob(f"*/.{person.id}")]
+    return sum(file.stat().st_size for folder in folders for file in folder.iterdir())
+
+
+def _room(home: Path, person: Person) -> tuple[int, int]:
+    """(bytes that the person may keep, bytes of it that are taken)."""
+    limits = quotas()
+    return (limits.uploads, taken(home, person)) if person.is_user and limits else (MAX_BYTES, 0)
+
+
+def _no_room(person: Person, room: int, used: int) -> BadInput:
+    return BadInput(f"The uploads of {person.name} take {used:,} bytes, and {room:,} is what one person may have here. "
+                    "Remove those that no run uses, on the Checkpoints page, or delete runs that use them first.")
 
 
 def _settle(folder: Path) -> None:
@@ -94,7 +119,7 @@ def _settle(folder: Path) -> None:
 def kept(home: Path) -> list[Path]:
     """The kept files, in the order of their folders."""
     root = home / FOLDER
-    return sorted(file for file in root.glob("*/*") if file.is_file() and not file.is_symlink()) if root.is_dir() else []
+    return sorted(file for file in root.glob("*/[!.]*") if file.is_file() and not file.is_symlink()) if root.is_dir() else []
 
 
 def remove_unused(home: Path, used: set[str], older: float = AGE) -> int:

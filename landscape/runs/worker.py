@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import socket
+from contextlib import suppress
 
+from landscape import __version__
 from landscape.runs.channel import Channel
 from landscape.runs.context import STOPPED, run_job
 
 PRELOAD = "torch,torch._dynamo,landscape.recipes"
 NICENESS = 5  # of the workers on this machine: pages and clicks go first, by three to one
+FIRST = "500"  # when memory runs out Linux ends a worker, not the engine or a page server
 log = logging.getLogger(__name__)
 
 
@@ -21,6 +25,8 @@ def dask_setup(worker) -> None:
     machine: all threads that do their work are started after this.
     """
     os.nice(NICENESS)
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write(FIRST)
     for name in filter(None, os.environ.get("LANDSCAPE_PRELOAD", PRELOAD).split(",")):
         try:
             importlib.import_module(name)
@@ -28,10 +34,15 @@ def dask_setup(worker) -> None:
             log.exception("could not import %s", name)
 
 
-def job(key: str, address: str, pem: str) -> tuple[str, str, str]:
-    """Compute a run on behalf of the engine at ``address``; see ``run_job``."""
+def job(key: str, address: str, pem: str, version: str) -> tuple[str, str, str]:
+    """Compute a run on behalf of the engine at ``address``, whose program has this ``version``; see ``run_job``."""
     from distributed import get_worker
 
+    if version != __version__:
+        return "failed", (
+            f"The worker on {socket.gethostname()} has Loss Valleys {__version__}, the engine {version}. Install one "
+            "version on every machine of the scheduler, start its workers again, then start the run again."
+        ), ""
     with Channel(address, pem) as engine:
         if not engine.working(key, get_worker().address, os.getpid()):
             return "cancelled", STOPPED, ""

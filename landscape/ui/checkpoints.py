@@ -15,13 +15,13 @@ from landscape.runs import Library, Run, uploads
 from landscape.runs.origins import origin
 from landscape.settings import parse, settings_of
 from landscape.settings_inspect import KEPT, digest
-from landscape.ui import preview, running
+from landscape.sharing import is_open
+from landscape.ui import people, preview, running
 from landscape.ui.form import from_address, widget
 from landscape.ui.reading import PAGES, ago, badge, size_in_words
 
 FORMATS = ("safetensors", "pt", "pth", "ckpt", "t7", "bin", "npz")
 MOST = 50  # files of one run that a page takes; a shell takes more
-MOST_MB = 1024  # of one dropped file, which the server holds in memory while it comes in
 OURS, FACTORY, PROGRAM, TIMM, TRANSFORMERS = "auto", "factory", "program", "timm", "transformers"
 KINDS = {
     OURS: "One of ours, widths read off the shapes",
@@ -89,17 +89,18 @@ def told(library: Library, files: dict[str, list]) -> dict:
 
 def _files(library: Library) -> dict[str, list]:
     """``{"dropped": [...], "paths": [...], "kept": [keys]}`` as given so far."""
-    dropped = st.file_uploader("Checkpoints", FORMATS, accept_multiple_files=True, key="dropped", max_upload_size=MOST_MB,
+    dropped = st.file_uploader("Checkpoints", FORMATS, accept_multiple_files=True, key="dropped",
                                help="State dicts of PyTorch and Lightning, safetensors, numpy npz. They are read without "
                                     "running any code in them.")
     kept = library.runs("network", "done") if "network" in catalog.RECIPES else []
     chosen = st.multiselect("Networks I kept", [run.key for run in kept], key="kept",
                             format_func=lambda key: next(run.title for run in kept if run.key == key)) if kept else []
-    roots, asked = os.environ.get("LANDSCAPE_ROOTS", ""), st.query_params.get("files", "")
+    roots, asked = people.folders(), st.query_params.get("files", "")
     with st.expander("Files on this machine", icon=":material/hard_drive:", expanded=bool(asked)):
         typed = st.text_area("Paths, one a line", asked.replace(",", "\n"), key="paths", height=110, disabled=not roots,
                              placeholder="/runs/net-epoch-10.pt\n/runs/net-epoch-20.pt")
         st.caption(f"They are read where they lie, below {roots.replace(':', ', ')}." if roots else
+                   "Nobody can name files of the server here: the app is open to others." if is_open() else
                    "For large files: start the app with `LANDSCAPE_ROOTS=/my/folder`; files below it can be named here.")
     paths = [line.strip() for line in (typed or "").splitlines() if line.strip()] if roots else []
     return {"dropped": dropped or [], "paths": paths, "kept": chosen or []}
@@ -118,7 +119,7 @@ def _network(given: dict[str, str]) -> dict:
                              help=f"A function that returns the network. Allowed modules: {factories()}.")
         return {"network": name.strip() or f"{FACTORY}:", "arguments": _arguments(given)}
     if kind == PROGRAM:
-        program = st.file_uploader("Program", ("pt2",), key="program", max_upload_size=MOST_MB,
+        program = st.file_uploader("Program", ("pt2",), key="program",
                                    help="Written by torch.export.save: it holds operations, no Python.")
         return {"network": f"{PROGRAM}:", "program": program}
     if kind in (TIMM, TRANSFORMERS):
@@ -136,7 +137,8 @@ def offered() -> list[str]:
 
 def factories() -> str:
     """The modules whose functions may be called, as the operator listed them."""
-    return ", ".join(part.strip() for part in os.environ.get("LANDSCAPE_FACTORIES", "").split(",") if part.strip())
+    given = "" if is_open() else os.environ.get("LANDSCAPE_FACTORIES", "")
+    return ", ".join(part.strip() for part in given.split(",") if part.strip())
 
 
 def _arguments(given: dict[str, str]) -> str:
@@ -185,17 +187,11 @@ def saved(library: Library, files: dict[str, list], chosen: dict) -> dict:
         raise BadInput("The network is not named yet: give its factory as package.module:function, its name, or drop the "
                        ".pt2 file of the program.")
     if program is not None:
-        chosen["network"] = f"{PROGRAM}:{uploads.keep(library.home, program.name, _rewound(program)).path}"
-    dropped = [uploads.keep(library.home, file.name, _rewound(file)) for file in files["dropped"]]
+        chosen["network"] = f"{PROGRAM}:{people.keep(library.home, program).path}"
+    dropped = [people.keep(library.home, file) for file in files["dropped"]]
     others = [*files["paths"], *(f"{KEPT}{key}" for key in files["kept"])]
     return chosen | {"files": (*(str(one.path) for one in dropped), *others),
                      "digests": (*(one.digest for one in dropped), *(digest(name) for name in others))}
-
-
-def _rewound(file):
-    """The same file, to be read from its beginning: a second click reads it again."""
-    file.seek(0)
-    return file
 
 
 def entry(library: Library, run: Run) -> None:

@@ -3,11 +3,14 @@
 import streamlit as st
 
 from landscape import ASSETS, ROOT
+from landscape.ui import people
 
 PAGES = ROOT / "pages"
 
-st.set_page_config(page_title="Loss Valleys", page_icon=str(ASSETS / "theme/icon.svg"), layout="wide")
+st.set_page_config(page_title="Loss Valleys", page_icon=str(ASSETS / "theme/icon.svg"), layout="wide",
+                   initial_sidebar_state="collapsed")
 st.logo(str(ASSETS / "theme/logo.svg"), size="large", icon_image=str(ASSETS / "theme/icon.svg"))
+people.door()
 page = st.navigation([
     st.Page(PAGES / "overview.py", title="Overview", icon=":material/landscape:", default=True),
     st.Page(PAGES / "valleys.py", title="Valleys", icon=":material/conversion_path:", url_path="valleys"),

@@ -15,7 +15,7 @@ from landscape.runs import Jobs, Library, Run
 from landscape.runs.where import checked as checked_place
 from landscape.runs.where import parse_where
 from landscape.runs.where import text as text_of
-from landscape.ui import compared, plot
+from landscape.ui import compared, people, plot
 from landscape.ui.places import Pictures, understood
 from landscape.ui.reading import VALLEYS, pictures_of, stamp
 
@@ -192,7 +192,7 @@ def _keep(library: Library, run: Run, place: dict) -> None:
                                   max_chars=200)
             if st.button("Keep this network", key="keep", type="primary", width="stretch"):
                 try:
-                    kept[mark] = Jobs(library.home).keep(place, title)
+                    kept[mark] = people.jobs(library.home).keep(place, title)
                 except LandscapeError as error:
                     st.error(str(error))
     if mark in kept:

@@ -9,8 +9,8 @@ import streamlit as st
 from landscape import catalog
 from landscape.errors import LandscapeError
 from landscape.figures.methods import look
-from landscape.runs import Jobs, Library, Run
-from landscape.ui import plot
+from landscape.runs import Library, Run
+from landscape.ui import people, plot
 from landscape.ui.reading import history_json, seconds_in_words, stamp
 
 STAGES = {
@@ -76,7 +76,7 @@ def progress(library: Library, run: Run) -> None:
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     with left:
         if now is None:
-            st.progress(0.0, "Waiting for a worker" if run.status == "queued" else "Starting")
+            st.progress(0.0, waiting(library, run) if run.status == "queued" else "Starting")
         else:
             stage = named(now.stage)
             detail = now.detail
@@ -90,11 +90,19 @@ def progress(library: Library, run: Run) -> None:
             st.caption(run.message)
     if right.button("Cancel", key="cancel", width="stretch"):
         try:
-            Jobs().cancel(run.key)
+            people.jobs().cancel(run.key)
         except LandscapeError as error:
             st.error(str(error))
         else:
             st.rerun()
+
+
+def waiting(library: Library, run: Run) -> str:
+    """What a queued run waits for."""
+    place = library.place(run.key)
+    if place is None or place[1] < 2:
+        return "Waiting for a worker"
+    return f"Place {place[0]} of {place[1]} in the queue; people take turns"
 
 
 def live_curves(library: Library, run: Run) -> None:
@@ -120,7 +128,7 @@ def submit(recipe: str, settings, shown_on: Path | None = None) -> None:
     """Start a run and show it, here or on another page; an error is said where the button is."""
     try:
         with st.spinner("Handing the job to the engine"):
-            key = Jobs().submit(recipe, settings)
+            key = people.jobs().submit(recipe, settings)
     except LandscapeError as error:
         st.error(str(error))
         return

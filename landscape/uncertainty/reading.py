@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
-import lzma
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from landscape.data.folder import max_bytes, too_large
-from landscape.errors import BadInput
+from landscape.errors import UNREADABLE, BadInput
 from landscape.uncertainty.entry import KINDS, Predictions, predictions
 
 LABELS = ("labels", "label", "targets", "target", "y", "y_true")
@@ -29,7 +27,6 @@ OUTPUTS = {"probabilities": "probabilities", "probs": "probabilities", "logits":
            "predictions": None}
 SKIPPED = ("", "index", "id", "unnamed: 0")  # columns of row numbers that other programs add
 ROWS = 2**20  # numbers of a CSV that are parsed at once
-UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError)
 WANTED_NPZ = ("Expected arrays 'probabilities' or 'logits' (examples, classes) and 'labels' (examples,): "
               "np.savez_compressed(name, logits=..., labels=...).")
 
@@ -116,7 +113,7 @@ def _array(name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.nda
             raise too_large(f"{where}, unpacked,", wanted)
         with archive.open(info) as member:
             return np.lib.format.read_array(member, allow_pickle=False)
-    except (ValueError, TypeError, SyntaxError, KeyError) as error:
+    except (*UNREADABLE, ValueError, TypeError, SyntaxError, KeyError) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(f"{where}: not a readable array ({str(error)[:200]}). Write the file again.") from None

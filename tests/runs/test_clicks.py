@@ -202,7 +202,7 @@ def test_clicks_keep_the_engine_up_and_an_idle_one_ends_with_its_process(shop, m
 
 
 def test_memory_is_bounded_and_a_run_is_read_once(tmp_path, monkeypatch):
-    gallery = [run.key for run in Library(tmp_path).runs()]
+    gallery = [run.key for run in Library(tmp_path).runs("valleys")]
     opener = Opener(tmp_path)
     opener.open({"run": gallery[0], "path": "bezier", "t": 0.5})
     held = opener._places(gallery[0])

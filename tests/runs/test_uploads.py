@@ -9,6 +9,7 @@ import pytest
 
 from landscape.errors import BadInput, StoreError
 from landscape.runs import uploads
+from landscape.runs.people import Person
 
 
 def test_a_file_is_kept_under_its_digest_with_its_bytes(tmp_path):
@@ -70,3 +71,23 @@ def test_only_old_files_that_no_run_uses_are_removed(tmp_path):
     assert uploads.remove_unused(tmp_path, {f'{{"files": ["{used.path}"]}}'}) == 10
     assert sorted(uploads.kept(tmp_path)) == sorted([used.path, young.path])
     assert uploads.remove_unused(tmp_path / "nothing", set()) == 0
+
+
+def test_a_user_keeps_so_many_bytes(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANDSCAPE_OPEN", "127.0.0.1")
+    monkeypatch.setenv("LANDSCAPE_QUOTA_UPLOADS", "100")
+    ann, bob = Person("user:ann", "ann@example.org"), Person("user:bob", "bob@example.org")
+    first = uploads.keep(tmp_path, "a.pt", io.BytesIO(b"a" * 60), person=ann)
+    with pytest.raises(BadInput, match="more than 40 bytes"):
+        uploads.keep(tmp_path, "b.pt", io.BytesIO(b"b" * 60), person=ann)
+    uploads.keep(tmp_path, "c.pt", io.BytesIO(b"c" * 40), person=ann)
+    with pytest.raises(BadInput, match=r"The uploads of ann@example\.org take 100 bytes, and 100 is what"):
+        uploads.keep(tmp_path, "d.pt", io.BytesIO(b"d"), person=ann)
+    assert uploads.taken(tmp_path, ann) == 100
+    again = uploads.keep(tmp_path, "a.pt", io.BytesIO(b"a" * 60), person=bob)
+    assert again == first
+    assert uploads.taken(tmp_path, bob) == 60
+    assert len(uploads.kept(tmp_path)) == 2
+    uploads.keep(tmp_path, "e.pt", io.BytesIO(b"e" * 500))  # a shell, or an app on one's own machine
+    assert uploads.remove_unused(tmp_path, set(), older=-1) == 600
+    assert uploads.taken(tmp_path, ann) == 0

@@ -67,6 +67,8 @@ def _misbehave(fault: str) -> None:
         raise RuntimeError("the third step broke")
     if fault == "input":
         raise BadInput("Expected two legs, found three.")
+    if fault == "hungry":
+        np.ones(2**29 // 8).sum()  # half a gigabyte, touched
     if fault == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -18,7 +18,7 @@ from landscape.results import Components, Mark, Matrix, Profile, Summary, Surfac
 from landscape.runs import Library, archive, uploads
 from landscape.runs.records import encode
 from landscape.runs.store import Store
-from landscape.ui import checkpoints, preview, running
+from landscape.ui import checkpoints, people, preview
 from landscape.ui.report import differing, fit, key_lines, table
 
 TEST = ("test_nll", "test_error")
@@ -345,7 +345,7 @@ for run in {["", *KEYS.values()]!r}:
 def test_a_curve_between_two_is_offered_and_asked_for(store, monkeypatch):
     asked = []
     monkeypatch.setenv("LANDSCAPE_HOME", str(store))
-    monkeypatch.setattr(running.Jobs, "submit", lambda self, recipe, settings: asked.append((recipe, settings)) or KEYS[2])
+    monkeypatch.setattr(people.Jobs, "submit", lambda self, recipe, settings: asked.append((recipe, settings)) or KEYS[2])
     app = page(run=KEYS[2])
     app.button(key="train-curve").click().run()
     ((recipe, settings),) = asked

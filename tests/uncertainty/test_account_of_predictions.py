@@ -44,7 +44,7 @@ def test_numbers_are_those_of_the_single_metrics():
 
 
 def test_no_interval_passes_what_its_metric_can_be():
-    """One wrong example at full confidence makes the largest error 1 in nearly every draw, and shifted draws would pass it."""
+    """One example wrong at full confidence makes the largest error 1 in most draws, and shifted draws would pass it."""
     labels = np.arange(40) % 2
     given = np.where(labels[:, None] == np.arange(2), 0.9, 0.1)
     given[0] = given[0, ::-1] * 0 + [1e-9, 1 - 1e-9]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import lzma
 import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,9 +11,8 @@ import numpy as np
 
 from landscape.data.folder import max_bytes, opened, too_large
 from landscape.data.readers import POOL, Contents
-from landscape.errors import BadInput
+from landscape.errors import UNREADABLE, BadInput
 
-UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError)
 SETS = ("train", "validation", "test")
 WANTED = ("Store arrays x and y (one set), or x_train, y_train, x_test, y_test and, if there is one, "
           "x_validation, y_validation: np.savez_compressed(name, x=..., y=...).")
@@ -87,7 +84,7 @@ def _header(where: str, member: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
             shape, _, dtype = np.lib.format.read_array_header_1_0(member)
         else:  # 3.0 differs from 2.0 only in names of fields, which are not accepted anyway
             shape, _, dtype = np.lib.format.read_array_header_2_0(member)
-    except (ValueError, TypeError, SyntaxError, KeyError, EOFError) as error:
+    except (*UNREADABLE, ValueError, TypeError, SyntaxError, KeyError) as error:
         raise BadInput(f"{where}: no readable npy header ({str(error)[:200]}). Write the file again. "
                        f"{WANTED}") from None
     return shape, dtype

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import streamlit as st
 
 from landscape.errors import LandscapeError
-from landscape.runs import Library, Run, uploads
+from landscape.runs import Library, Run
 from landscape.settings import parse
-from landscape.ui import running
+from landscape.ui import people, running
 
 KINDS = {"auto": "read off the numbers", "probabilities": "probabilities", "logits": "logits"}
 ENDINGS = ("csv", "tsv", "txt", "npz")
-MOST_MB = 1024  # of one dropped file, which the server holds in memory while it comes in
 EXAMPLE = """np.savez_compressed(
     "predictions.npz",
     logits=test_logits, labels=test_labels,
@@ -25,10 +22,10 @@ def form(library: Library) -> None:
     """A file, what its outputs are, a button; an error is said where the button is."""
     left, right = st.columns([5, 4], gap="large")
     with left:
-        dropped = st.file_uploader("A file of predictions", ENDINGS, key="predictions-file", max_upload_size=MOST_MB,
+        dropped = st.file_uploader("A file of predictions", ENDINGS, key="predictions-file",
                                    help="CSV: a line of column names, then one example a line, a column 'label' and one "
                                         "column for each class. npz: arrays logits or probabilities, and labels.")
-        roots = os.environ.get("LANDSCAPE_ROOTS", "")
+        roots = people.folders()
         path = st.text_input("Or its path on this machine", key="predictions-path",
                              help=f"Below {roots.replace(':', ', ')}.").strip() if roots else ""
         kind = st.segmented_control("The outputs are", list(KINDS), default="auto", key="predictions-kind", required=True,
@@ -56,9 +53,8 @@ def _submit(library: Library, dropped, path: str, kind: str) -> None:
 
 def _kept(library: Library, dropped) -> dict[str, str]:
     """The dropped file on disk, named by its path."""
-    dropped.seek(0)  # a second click reads it again
     with st.spinner("Keeping the file"):
-        upload = uploads.keep(library.home, dropped.name, dropped)
+        upload = people.keep(library.home, dropped)
     return {"file": str(upload.path), "digest": upload.digest, "name": dropped.name}
 
 
