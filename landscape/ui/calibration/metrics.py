@@ -35,9 +35,9 @@ def likelihood(story: Story) -> None:
     story.figure("points", table.points, found, story.looks, metric, seeds, height=90 + 36 * len(found), identity=(metric,))
     several_seeds = max(map(len, seeds.values()), default=0)
     captions("", story.true(
-        f"bars: 95% of {_draws(found)} bootstrap draws over the test examples, of the first seed",
-        f"small points: up to {several_seeds} other seeds, or groups of them" if several_seeds else "one seed",
-        "sources share the examples, so differences are surer than the bars suggest"))
+        f"bars: 95% of {_draws(found)} bootstrap draws over the test examples" + ", of the first seed" * bool(several_seeds),
+        *([f"small points: up to {several_seeds} other seeds, or groups of them"] if several_seeds else []),
+        *(["sources share the examples, so differences are surer than the bars suggest"] if len(found) > 1 else [])))
 
 
 def every(story: Story) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import streamlit as st
-
 from landscape.figures import sources, truth
 from landscape.figures.methods import Look
 from landscape.results import Judged, Summary
@@ -57,10 +55,7 @@ class Story(told.Story):
 
 def several(story: Story, label: str, options: list[str], key: str, start: list[str]) -> list[str]:
     """Any number of sources, in the order in which they stand everywhere; the first ones where none is left."""
-    if any(name not in options for name in st.session_state.get(key, ())):
-        del st.session_state[key]  # of another run
-    picked = st.multiselect(label, options, default=start, key=key, format_func=lambda name: story.looks[name].title)
-    return [name for name in options if name in picked] or start
+    return told.several(label, options, key, start, lambda name: story.looks[name].title) or start
 
 
 def first_few(story: Story, options: list[str]) -> list[str]:

@@ -96,8 +96,12 @@ def chosen(label: str, options: list[str], key: str, form=str, start: str | None
     return st.segmented_control(label, options, default=options[first], key=key, format_func=form, required=True)
 
 
-def several(label: str, options: list[str], key: str, start: list[str]) -> list[str]:
-    """Any number of methods, in the order in which they are listed everywhere; ``start`` until somebody chooses.
+def method_title(name: str) -> str:
+    return methods.look(name).title
+
+
+def several(label: str, options: list[str], key: str, start: list[str], title: Callable = method_title) -> list[str]:
+    """Any number of the options, in their order; ``start`` until somebody chooses.
 
     While a run goes on there are more of them with every poll, and what was not chosen by hand grows along.
     """
@@ -106,7 +110,8 @@ def several(label: str, options: list[str], key: str, start: list[str]) -> list[
     if now is None or now == state.get(before) or any(name not in options for name in now):
         state[key] = list(start)
     state[before] = list(start)
-    return methods.ordered(st.multiselect(label, options, key=key, format_func=lambda name: methods.look(name).title))
+    picked = st.multiselect(label, options, key=key, format_func=title)
+    return [name for name in options if name in picked]
 
 
 def metrics_of(surface: Surface) -> list[str]:
