@@ -234,7 +234,7 @@ def test_sgld_that_explodes_says_so():
 
 
 def test_what_is_needed_must_be_given():
-    with pytest.raises(BadInput, match="needs target"):
+    with pytest.raises(BadInput, match="needs a posterior over"):
         method.infer("ess", Given(), generator=generator())
     with pytest.raises(BadInput, match="Did you mean 'nuts'"):
         method.infer("nutz", Given(), generator=generator())

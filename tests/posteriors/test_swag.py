@@ -187,7 +187,7 @@ def test_trajectories_that_cannot_be_used_are_refused():
     with pytest.raises(BadInput, match="6 and 7 parameters"):
         method.infer("multiswag", Given(trajectories=(walk(), walk(size=7))), generator=generator())
     for name in ("swag", "multiswag", "multiswa"):
-        with pytest.raises(BadInput, match="trajectories"):
+        with pytest.raises(BadInput, match="needs the snapshots of a training"):
             method.infer(name, Given(), generator=generator())
 
 

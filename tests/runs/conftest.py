@@ -13,7 +13,7 @@ from shops import Shop, toys_known
 from landscape.runs.local import compute_here
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def recipes():
     with toys_known():
         yield
