@@ -50,7 +50,8 @@ class Surface:
          difference between surface and direct evaluation at the marks}, "data": {"train": n, "test": n},
          "batchnorm": "none" | "stored" | "re-estimated on n training examples", "evaluations": int, "cells": int,
          "final": bool, "interpolation": {"held_out": n, metric: 99th percentile of |error| / colour range} | {},
-         "task": str, "weight_decay": float, "test_seen": str}
+         "task": str, "weight_decay": float, "test_seen": str,
+         "way": {"kind": "batched" | "folded" | "module", "width": examples of a tile, "threads": int, "words": str}}
     """
 
     axes: tuple[np.ndarray, np.ndarray]

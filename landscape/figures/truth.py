@@ -24,6 +24,8 @@ def sentences(surface: Surface, metric: str | None = None) -> list[tuple[str, bo
     if info.get("angle") is not None:
         said.append((f"raw directions at {info['angle']:.1f}°", info["angle"] > 1))
     said.append((_cells(surface, metric), True))
+    if info.get("way"):
+        said.append((f"computed as {info['way']['words']}", True))
     bad = int(info.get("not_finite") or 0)
     if bad:
         said.append((f"{bad:,} evaluated {'cell is' if bad == 1 else 'cells are'} not finite and drawn empty", False))

@@ -1,7 +1,7 @@
 """The evaluator: metrics of many networks of one subspace, each computed from its coordinates, none ever stored.
 
-Stacks of linear layers take the way of ``geometry.affine``; other modules run one network at a time. Either way one
-thread a core, each with one torch thread.
+``geometry.ways`` chooses: stacks of linear layers take the way of ``geometry.affine``, networks whose layers could be read
+that of ``geometry.folded``, and other modules run one network at a time. Each way one thread a core with one torch thread.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.geometry import ways
 from landscape.geometry.affine import Forward, Layers
 from landscape.geometry.subspace import Subspace
 from landscape.networks.net import Buffers
@@ -29,23 +30,45 @@ class Evaluator:
 
     Values are float64 numpy arrays, sums of per-example values in float64. Results do not depend on how the points are
     divided among threads. With BatchNorm, statistics are re-estimated for every point unless ``buffers`` are given.
+    ``way`` forces one (see ``ways.chosen``); ``said`` is the one taken, as a result's info keeps it.
     """
 
     def __init__(self, task: Task, subspace: Subspace, splits: Sequence[str] = ("train", "test"),
-                 buffers: Buffers | None = None, threads: int | None = None):
+                 buffers: Buffers | None = None, threads: int | None = None, way: str | dict | None = None):
         x = task.splits[splits[0]][0]
         self.task, self.splits, self.buffers, self.dtype, self.device = task, tuple(splits), buffers, task.dtype, x.device
         self.subspace = Subspace(subspace.origin.to(self.device), subspace.basis.to(self.device), subspace.angle)
         self.threads = 1 if self.device.type != "cpu" else threads or len(os.sched_getaffinity(0))
         vectors = torch.cat([subspace.origin[None], subspace.basis]).cpu().numpy()
         self._squares = np.array([[(a * b).sum() for a in vectors] for b in vectors])
-        self.layers, self.chunk = None, 1
-        if task.net.layers:
-            self.layers = Layers(task.net.layers, subspace, self.dtype)
-            self._idle: list[Forward] = []  # memory that no thread is using
-            self._tiles = {split: self.layers.tiles(task.splits[split][0]) for split in self.splits}
-            numbers = task.net.size + max(len(task.splits[s][0]) for s in self.splits) * task.net.layers[-1].outputs
-            self.chunk = max(1, min(CHUNK, CHUNK_BYTES // (x.element_size() * numbers)))
+        self.way, self.chunk = ways.chosen(task, buffers is None, way), 1
+        self.said = self.way.said(self.threads)
+        self._points = {"batched": self._dense, "folded": self._tiled, "module": self._modules}[self.way.kind]
+        if self.way.kind == "batched":
+            self._prepare_layers()
+        elif self.way.kind == "folded":
+            self._prepare_tiles()
+
+    @property
+    def _in_one(self) -> bool:
+        """Whether the test set is judged with the statistics of itself, and nothing else is asked for."""
+        free = self.task.net.batchnorm and self.buffers is None
+        return free and self.task.own_statistics and self.splits == ("test",)
+
+    def _prepare_layers(self) -> None:
+        task = self.task
+        self.layers = Layers(task.net.layers, self.subspace, self.dtype)
+        self._idle: list[Forward] = []  # memory that no thread is using
+        self._tiles = {split: self.layers.tiles(task.splits[split][0]) for split in self.splits}
+        numbers = task.net.size + max(len(task.splits[s][0]) for s in self.splits) * task.net.layers[-1].outputs
+        self.chunk = max(1, min(CHUNK, CHUNK_BYTES // (self.dtype.itemsize * numbers)))
+
+    @torch.no_grad()
+    def _prepare_tiles(self) -> None:
+        folded, width, task = self.way.folded, self.way.width, self.task
+        self._tiles = {s: folded.batch(task.splits[s][0], width, moments=self._in_one) for s in self.splits}
+        free = folded.norms and self.buffers is None and not self._in_one
+        self._batches = [folded.batch(x, width, moments=True) for x in task.batchnorm_batches] if free else []
 
     @torch.no_grad()
     def __call__(self, z: np.ndarray,
@@ -65,7 +88,7 @@ class Evaluator:
         def work(i: int) -> int:
             with torch.no_grad():
                 part = z[i : i + self.chunk]
-                results[:, i : i + self.chunk] = self._dense(part) if self.layers else self._modules(part)
+                results[:, i : i + self.chunk] = self._points(part)
             return len(part)
 
         done = 0
@@ -129,8 +152,7 @@ class Evaluator:
         out = torch.empty(2 * len(self.splits), len(z), dtype=torch.float64)
         for p, w in enumerate(self.subspace.lift(z)):
             w = w.to(self.dtype)
-            free = self.task.net.batchnorm and self.buffers is None
-            in_one = free and self.task.own_statistics and self.splits == ("test",)
+            in_one = self._in_one
             buffers = self.task.buffers(w) if self.buffers is None and not in_one else self.buffers
             for s, split in enumerate(self.splits):
                 x, y = self.task.splits[split]
@@ -142,6 +164,21 @@ class Evaluator:
                     for i in range(0, len(x), batch):
                         sums += self._sums(self.task.net(w, x[i : i + batch], buffers), y[i : i + batch])
                 out[2 * s : 2 * s + 2, p] = sums / len(x)
+        return out
+
+    def _tiled(self, z: Tensor) -> Tensor:
+        """The same by the layers one by one, tile by tile."""
+        out, folded = torch.empty(2 * len(self.splits), len(z), dtype=torch.float64), self.way.folded
+        for p, w in enumerate(self.subspace.lift(z)):
+            w = w.to(self.dtype)
+            if self._batches:
+                weights = folded.weights(w, folded.estimate(w, self._batches, self.task.own_statistics))
+            elif not self._in_one:
+                weights = folded.weights(w, folded.stored(self.buffers))
+            for s, split in enumerate(self.splits):
+                batch, y = self._tiles[split], self.task.splits[split][1]
+                outputs = folded.on_own_statistics(w, batch) if self._in_one else folded.outputs(weights, batch)
+                out[2 * s : 2 * s + 2, p] = self._sums(outputs, y) / len(y)
         return out
 
     def _sums(self, outputs: Tensor, y: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from landscape.errors import BadInput
 from landscape.geometry import refine
 from landscape.geometry.subspace import Subspace
 from landscape.geometry.surface import Evaluator
@@ -47,6 +48,17 @@ class Plane:
     def __post_init__(self):
         self.evaluator = Evaluator(self.task, self.subspace, self.splits, self.buffers)
         self.in_plane: dict[str, dict[str, float]] = {}  # of marks outside the plane: what the plane has at their feet
+
+    def taken_up(self, before: Surface) -> Surface | None:
+        """An earlier attempt's picture, the evaluator taking the way that one took, so that all cells are of one kind; None
+        where that way cannot be taken here."""
+        way = before.info.get("way") or {"kind": "batched" if self.task.net.layers else "module", "width": 0}
+        if any(way[name] != self.evaluator.said[name] for name in ("kind", "width")):
+            try:
+                self.evaluator = Evaluator(self.task, self.subspace, self.splits, self.buffers, way=way)
+            except BadInput:
+                return None
+        return before
 
     def axes(self, cells: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
         """Grid lines around marks and path, the same step on both axes, ``cells`` along the longer side."""
@@ -123,8 +135,8 @@ def draw(plane: Plane, context, cells: int, margin: float, picture: str, toleran
     shape = tuple(map(len, axes))
     canvas = refine.Picture(shape, channels(plane.task, tolerance, plane.splits))
     before = context.load(f"surface:{plane.name}")
-    if before is not None and before.evaluated.shape != shape:
-        before = None
+    if before is not None:
+        before = plane.taken_up(before) if before.evaluated.shape == shape else None
     marks, anchor = plane.judged()
     walk = refine.exact(canvas) if picture == "exact" else refine.adaptive(canvas)
     expected = shape[0] * shape[1] * (1.0 if picture == "exact" else EXPECTED_SHARE)
@@ -211,6 +223,7 @@ class _Drawing:
             "not_finite": int((~np.isfinite(sampled)).sum()),
             "cap": {m: cap for m, cap in caps(plane.task, penalty).items() if m in values},
             "weight_decay": plane.task.weight_decay,
+            "way": plane.evaluator.said,
             "interpolation": {"held_out": canvas.held_out, **measured} if measured and canvas.held_out else {},
             "test_seen": "A surface of test data is for looking: nothing was chosen by it.",
         }
