@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bench import grid, inference, inspection, learning, people, pipelines
+from bench import convolutions, grid, inference, inspection, learning, people, pipelines
 from bench.measure import BUSY, Others, Row, table
 
-WORKLOADS = ("grid", "training", "pipelines", "inspect", "posterior", "people")
+WORKLOADS = ("grid", "convolutions", "training", "pipelines", "inspect", "posterior", "people")
 
 
 def measure(workloads: list[str], rival: Path | None) -> list[Row]:
@@ -23,6 +23,7 @@ def measure(workloads: list[str], rival: Path | None) -> list[Row]:
     with tempfile.TemporaryDirectory() as home:
         steps = {
             "grid": lambda: grid.rows(rival),
+            "convolutions": lambda: convolutions.rows(rival),
             "training": learning.rows,
             "pipelines": lambda: pipelines.rows(Path(home)),
             "inspect": lambda: inspection.rows(Path(home)),

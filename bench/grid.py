@@ -65,14 +65,16 @@ def loop(task: Task, sub: Subspace, z: np.ndarray, dtype: torch.dtype = torch.fl
 
 
 @contextmanager
-def package(environment: Path, task: Task, w: torch.Tensor) -> Iterator:
-    """A function that runs the package's own grid once, in a process of its environment: its seconds."""
+def package(environment: Path, x: torch.Tensor, y: torch.Tensor, w: torch.Tensor, cells: int, widths=()) -> Iterator:
+    """A function that runs the package's own grid once, in a process of its environment: its seconds.
+
+    ``w`` (3, P) are weights of an MLP with layers of ``widths``, of the network in ``bench.plain`` if there are none.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        x, y = task.splits["train"]
         problem = Path(folder) / "problem.npz"
-        np.savez(problem, x=x.numpy(), y=y.numpy(), w=w.numpy(), widths=np.array([x.shape[1], *WIDTHS, int(y.max()) + 1]))
+        np.savez(problem, x=x.numpy(), y=y.numpy(), w=w.numpy(), widths=np.array(widths, dtype=np.int64))
         script = Path(__file__).with_name("rival.py")
-        command = [str(environment.absolute() / "bin" / "python"), str(script), str(problem), str(CELLS)]
+        command = [str(environment.absolute() / "bin" / "python"), str(script), str(problem), str(cells)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
             def once() -> float:
@@ -105,7 +107,8 @@ def rows(environment: Path | None, rounds: int = ROUNDS) -> list[Row]:
     if environment is None:
         taken = interleaved(works, rounds)
     else:
-        with package(environment, task, w) as rival:
+        x, y = task.splits["train"]
+        with package(environment, x, y, w, CELLS, [x.shape[1], *WIDTHS, int(y.max()) + 1]) as rival:
             rival()
             taken = interleaved(works | {"loss-landscapes 3.0.6": rival}, rounds)
     products = 2 * len(z) * len(task.splits["train"][0]) * sum(layer.inputs * layer.outputs for layer in task.net.layers)

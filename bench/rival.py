@@ -6,26 +6,32 @@ Only the time counts: the package steps along the second direction before it eva
 row lie one step further than those of the rows between, and the grid is not the one asked for.
 """
 
-import copy
 import json
 import sys
 import time
+from itertools import pairwise
 
 import loss_landscapes
 import numpy as np
+import plain
 import torch
 from loss_landscapes.metrics import Loss
+
+
+def stack(widths: list[int]) -> torch.nn.Sequential:
+    """Linear layers with ReLU between."""
+    layers = []
+    for inputs, outputs in pairwise(widths):
+        layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
 
 
 def main(path: str, cells: int) -> None:
     with np.load(path) as file:
         x, y, w, widths = (torch.from_numpy(file[name]) for name in ("x", "y", "w", "widths"))
-    layers = []
-    for inputs, outputs in zip(widths[:-1].tolist(), widths[1:].tolist(), strict=True):
-        layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
     networks = []
     for vector in w:
-        module = torch.nn.Sequential(*copy.deepcopy(layers[:-1]))
+        module = stack(widths.tolist()) if len(widths) else plain.convolutions().eval()
         torch.nn.utils.vector_to_parameters(vector, module.parameters())
         networks.append(module.requires_grad_(False))
     metric = Loss(torch.nn.functional.cross_entropy, x, y)

@@ -233,7 +233,7 @@ def data(as_json: Json = False) -> None:
 @app.command()
 def bench(
     workloads: Annotated[list[str] | None, typer.Argument(
-        help="grid, training, pipelines, inspect, posterior, people; all if none is named.")] = None,
+        help="grid, convolutions, training, pipelines, inspect, posterior, people; all if none is named.")] = None,
     as_json: Json = False,
     rival: Annotated[Path | None, typer.Option(help="Environment that has loss-landscapes (make bench makes one).")] = None,
 ) -> None:
