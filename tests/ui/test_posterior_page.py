@@ -89,7 +89,8 @@ def test_settings_in_the_address_are_judged_on_the_server(empty, monkeypatch, qu
 def test_a_regression_is_told_in_the_order_of_the_slides(complete, monkeypatch):
     app = page(monkeypatch, complete, run=KEYS["regression"])
     assert not app.error, [e.value for e in app.error]
-    wanted = [s.title for s in SECTIONS if s.anchor not in ("calibration", "regions")]
+    wanted = [s.title for s in SECTIONS if s.anchor not in ("calibration", "regions")
+              and s.title != "The plane of the loss"]  # the head of that section where SWAG was not asked for
     assert [e.value for e in app.subheader] == wanted
     text_ = said(app)
     for part in ("SWAG in four steps", "Total variation to the grid **0.034**", "The plane of a curve",
@@ -141,6 +142,14 @@ def test_a_run_that_ended_early_shows_what_it_has_and_goes_on(tmp_path, monkeypa
     app = page(monkeypatch, tmp_path, run=KEYS["regression"])
     assert app.button(key="go-on").label == "Go on"
     assert "Inference, on a stage" in [e.value for e in app.subheader]
+
+
+def test_without_swag_the_plane_is_shown_and_nothing_is_said_of_swag(tmp_path, monkeypatch):
+    fill(tmp_path, {n: r for n, r in inferred.results().items() if n == "surface:loss"}, methods=["ensemble", "ess"])
+    app = page(monkeypatch, tmp_path, run=KEYS["regression"])
+    assert not app.error, [e.value for e in app.error]
+    assert "The plane of the loss" in [e.value for e in app.subheader]
+    assert "SWAG" not in " ".join(e.value for e in [*app.subheader, *app.markdown] if "contents" not in e.value)
 
 
 def test_a_method_that_failed_says_why_and_the_others_are_shown(tmp_path, monkeypatch):

@@ -42,7 +42,16 @@ SECTIONS = (
         "SGD at a constant rate wanders around the mean of its own weights. Keep the mean and the spread of that walk, and "
         "a Gaussian in weight space is there at no further cost.",
         swag.swag,
-        _named("surface:loss"),
+        lambda story: "surface:loss" in story.found and swag.asked(story),
+        ("loss",),
+    ),
+    Section(
+        "swag",
+        "Slide 22",
+        "The plane of the loss",
+        "Where the networks that this run starts from lie, and how the loss lies around them.",
+        swag.swag,
+        lambda story: "surface:loss" in story.found and not swag.asked(story),
         ("loss",),
     ),
     Section(

@@ -23,13 +23,19 @@ STEPS = (
 )
 
 
+def asked(story: Story) -> bool:
+    """Whether the run has SWAG among its methods."""
+    return bool(set(GAUSSIANS) & set(story.run.settings.get("methods", GAUSSIANS)))
+
+
 def swag(story: Story) -> None:
-    """Four steps in words, and the plane on which they can be seen."""
+    """The plane of the walk with its loss; of a run with SWAG also the four steps in words, which can be seen on it."""
     surface: Surface = story.found["surface:loss"]
     shown = {name: story.samples[name] for name in GAUSSIANS if name in story.samples and len(story.samples[name].plane)}
     left, right = st.columns([5, 4], gap="large", vertical_alignment="center")
     with right:
-        st.markdown("\n".join(f"{i}. {step}" for i, step in enumerate(STEPS, start=1)))
+        if asked(story):
+            st.markdown("\n".join(f"{i}. {step}" for i, step in enumerate(STEPS, start=1)))
         on = several("Draws of", list(shown), "swag-methods", list(shown)[:1]) if len(shown) > 1 else list(shown)
         metric = chosen(
             "Surface of", [m for m in metrics_of(surface) if m != "train_error"], "swag-metric", METRICS.get, "train_nll"
