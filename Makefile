@@ -41,10 +41,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# The package that bench compares with, in an environment of its own that borrows the dependencies of .venv.
-.bench-venv/.ready: $(READY)
+# The packages that bench compares with, in an environment of its own that borrows the dependencies of .venv.
+.bench-venv/.ready: $(READY) Makefile
 	$(PYTHON) -m venv .bench-venv
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
 	  > "$$(.bench-venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/borrowed.pth"
-	.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps loss-landscapes==3.0.6
+	.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check matplotlib==3.11.2 h5py==3.16.0
+	.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps loss-landscapes==3.0.6 losscape==1.5.10
 	@touch $@

@@ -9,21 +9,22 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bench import convolutions, grid, inference, inspection, learning, people, pipelines
+from bench import convolutions, grid, inference, inspection, learning, people, pictures, pipelines
 from bench.measure import BUSY, Others, Row, table
 
-WORKLOADS = ("grid", "convolutions", "training", "pipelines", "inspect", "posterior", "people")
+WORKLOADS = ("grid", "convolutions", "pictures", "training", "pipelines", "inspect", "posterior", "people")
 
 
 def measure(workloads: list[str], rival: Path | None) -> list[Row]:
     """The rows of the workloads; on a machine that was busy no bar is judged.
 
-    ``rival`` is a virtual environment that has the package loss-landscapes.
+    ``rival`` is a virtual environment that has the packages of ``bench.peers``.
     """
     with tempfile.TemporaryDirectory() as home:
         steps = {
             "grid": lambda: grid.rows(rival),
             "convolutions": lambda: convolutions.rows(rival),
+            "pictures": lambda: pictures.rows(rival),
             "training": learning.rows,
             "pipelines": lambda: pipelines.rows(Path(home)),
             "inspect": lambda: inspection.rows(Path(home)),
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Speed, as ratios within one run.")
     parser.add_argument("workloads", nargs="*", help=f"of {', '.join(WORKLOADS)}; all of them if none is named")
     parser.add_argument("--json", action="store_true", help="print a JSON list on the last line")
-    parser.add_argument("--rival", type=Path, help="virtual environment that has loss-landscapes (make bench makes one)")
+    parser.add_argument("--rival", type=Path, help="virtual environment that has other packages (make bench makes one)")
     given = parser.parse_args(arguments)
     if unknown := set(given.workloads) - set(WORKLOADS):
         parser.error(f"there is no workload {', '.join(sorted(unknown))}; choose from {', '.join(WORKLOADS)}")

@@ -20,8 +20,8 @@ from torch.nn.functional import cross_entropy, interpolate
 from torch.nn.utils import vector_to_parameters
 from torch.optim.swa_utils import update_bn
 
-from bench import plain
-from bench.grid import package
+from bench import peers, plain
+from bench.grid import points
 from bench.measure import SIDE, Row, interleaved, seconds, sgemm_seconds
 from landscape.data import load
 from landscape.geometry.subspace import Subspace, plane
@@ -35,7 +35,7 @@ from landscape.training.task import Task
 
 ERROR, ROUNDS, BATCH = 1e-5, 5, 250
 FEW = 3  # points that a loop runs over in a round, and that are compared; its time counts for all of them
-RIVAL = "loss-landscapes 3.0.6"
+PEER_CELLS = 2  # a side of the grid that other packages compute; its time is scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,7 @@ class Case:
     """A module on a plane of three trained networks; ``z`` are the points of a grid that are timed."""
 
     name: str
+    network: str  # as other packages are told it
     module: nn.Module
     task: Task
     plane: Subspace
@@ -91,27 +92,25 @@ def cases() -> list[Case]:
     deep = build("preresnet20", (3, 32, 32), 10, norm="batch")
     fixed, free = "fixed statistics", "statistics re-estimated"
     return [
-        *_cases("conv 16-32-64", small, images(1000, plain.SIDE, 1), 25, 20, {fixed: 2.5, free: 3.0}),
-        *_cases("PreResNet-20", deep, images(500, 32, 3), 11, 30, {fixed: 1.5, free: None})]
+        *_cases("conv 16-32-64", "convolutions", small, images(1000, plain.SIDE, 1), 25, 20, {fixed: 2.5, free: 3.0}),
+        *_cases("PreResNet-20", "preresnet20", deep, images(500, 32, 3), 11, 30, {fixed: 1.5, free: None})]
 
 
-def _cases(name: str, module: nn.Module, data, cells: int, every: int, bars: dict[str, float | None]) -> list[Case]:
+def _cases(name: str, network: str, module: nn.Module, data, cells: int, every: int,
+           bars: dict[str, float | None]) -> list[Case]:
     task = Task(Net(module), {"train": data}, Categorical(), 5e-4, (data[0],))
     starts = torch.stack([initial_weights(module, sgd.generator(seed, 0)) for seed in range(3)])
     state = sgd.train(task, [0, 1, 2], starts, epochs=2, batch_size=50, lr=0.05, momentum=0.9, schedule=schedules.linear)
     w = state.parameters
     sub = plane(*w)
-    z = sub.project(w).numpy()
-    low, high = z.min(0), z.max(0)
-    axes = [np.linspace(a - 0.2 * (b - a), b + 0.2 * (b - a), cells) for a, b in zip(low, high, strict=True)]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
-    fixed = task.net.estimate_batchnorm(w[0], [data[0]])
-    return [Case(f"grid {cells}x{cells}, {name}, {way}", module, task, sub, w, fixed if way.startswith("fixed") else None,
-                 grid[::every], bar) for way, bar in bars.items()]
+    estimated = task.net.estimate_batchnorm(w[0], [data[0]])
+    return [Case(f"grid {cells}x{cells}, {name}, {way}", network, module, task, sub, w,
+                 estimated if way.startswith("fixed") else None, points(sub, w, cells)[::every], bar)
+            for way, bar in bars.items()]
 
 
 def rows(environment: Path | None, rounds: int = ROUNDS) -> list[Row]:
-    """All rows; without an ``environment`` that has the package, the one against it is left out."""
+    """All rows; without an ``environment`` that has the packages, those against them are left out."""
     return [row for case in cases() for row in _rows(case, environment, rounds)]
 
 
@@ -144,16 +143,15 @@ def _rows(case: Case, environment: Path | None, rounds: int) -> list[Row]:
 
 
 def _taken(case: Case, works, environment: Path | None, rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of each work; the package's, which knows nothing of re-estimated statistics, where it can be run."""
+    """Seconds of each work; other packages know nothing of re-estimated statistics."""
     for work in works.values():
         work()
-    if environment is None or not case.buffers or not isinstance(case.module, nn.Sequential):
+    if not case.buffers:
         return interleaved(works, rounds)
     x, y = case.task.splits["train"]
-    cells = 3
-    with package(environment, x, y, case.networks, cells) as rival:
-        rival()
-        return interleaved(works | {RIVAL: lambda: rival() * len(case.z) / cells**2}, rounds)
+    with peers.grids(environment, case.network, x, y, case.networks, PEER_CELLS) as others:
+        scaled = {title: lambda once=once: once() * len(case.z) / PEER_CELLS**2 for title, once in others.items()}
+        return interleaved(works | scaled, rounds)
 
 
 def _operations(case: Case) -> int:

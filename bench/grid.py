@@ -1,12 +1,7 @@
-"""An exact grid: the evaluator against the obvious loop and against the package loss-landscapes."""
+"""An exact grid: the evaluator against the obvious loop and against other packages."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import vector_to_parameters
 
+from bench import peers
 from bench.measure import SIDE, Row, interleaved, seconds, sgemm_seconds
 from landscape.data import load
 from landscape.geometry.subspace import Subspace, plane
@@ -42,11 +38,16 @@ def trained() -> tuple[Task, torch.Tensor]:
     return task, state.parameters
 
 
-def points(sub: Subspace, w: torch.Tensor) -> np.ndarray:
-    """A grid (51 * 51, 2) around the three networks."""
+def network(x: torch.Tensor, outputs: int = 10) -> str:
+    """The name of those networks for other packages."""
+    return "-".join(map(str, (x.shape[1], *WIDTHS, outputs)))
+
+
+def points(sub: Subspace, w: torch.Tensor, cells: int = CELLS) -> np.ndarray:
+    """A grid (cells * cells, 2) around the networks w (3, P)."""
     z = sub.project(w).numpy()
     low, high = z.min(0), z.max(0)
-    axes = [np.linspace(a - 0.2 * (b - a), b + 0.2 * (b - a), CELLS) for a, b in zip(low, high, strict=True)]
+    axes = [np.linspace(a - 0.2 * (b - a), b + 0.2 * (b - a), cells) for a, b in zip(low, high, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
@@ -64,35 +65,8 @@ def loop(task: Task, sub: Subspace, z: np.ndarray, dtype: torch.dtype = torch.fl
     return np.array(found)
 
 
-@contextmanager
-def package(environment: Path, x: torch.Tensor, y: torch.Tensor, w: torch.Tensor, cells: int, widths=()) -> Iterator:
-    """A function that runs the package's own grid once, in a process of its environment: its seconds.
-
-    ``w`` (3, P) are weights of an MLP with layers of ``widths``, of the network in ``bench.plain`` if there are none.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        problem = Path(folder) / "problem.npz"
-        np.savez(problem, x=x.numpy(), y=y.numpy(), w=w.numpy(), widths=np.array(widths, dtype=np.int64))
-        script = Path(__file__).with_name("rival.py")
-        command = [str(environment.absolute() / "bin" / "python"), str(script), str(problem), str(cells)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-
-            def once() -> float:
-                process.stdin.write("again\n")
-                process.stdin.flush()
-                answer = process.stdout.readline()
-                if not answer:
-                    raise RuntimeError(f"{script.name} ended with status {process.wait()}; its error is above.")
-                return json.loads(answer)["seconds"]
-
-            try:
-                yield once
-            finally:
-                process.stdin.close()
-
-
 def rows(environment: Path | None, rounds: int = ROUNDS) -> list[Row]:
-    """The exact grid's rows; without an ``environment`` that has the package, the one against it is left out."""
+    """The exact grid's rows; without an ``environment`` that has the packages, those against them are left out."""
     task, w = trained()
     sub = plane(*w)
     z = points(sub, w)
@@ -104,13 +78,9 @@ def rows(environment: Path | None, rounds: int = ROUNDS) -> list[Row]:
         "sgemm": sgemm_seconds,
         "loop": lambda: seconds(lambda: loop(task, sub, z[::PART])) * len(z) / len(z[::PART]),
     }
-    if environment is None:
-        taken = interleaved(works, rounds)
-    else:
-        x, y = task.splits["train"]
-        with package(environment, x, y, w, CELLS, [x.shape[1], *WIDTHS, int(y.max()) + 1]) as rival:
-            rival()
-            taken = interleaved(works | {"loss-landscapes 3.0.6": rival}, rounds)
+    x, y = task.splits["train"]
+    with peers.grids(environment, network(x), x, y, w, CELLS) as others:
+        taken = interleaved(works | others, rounds)
     products = 2 * len(z) * len(task.splits["train"][0]) * sum(layer.inputs * layer.outputs for layer in task.net.layers)
     fraction = float(np.median(products / taken["ours"] / (2 * SIDE**3 / taken["sgemm"])))
     name = f"grid {CELLS}x{CELLS}, digits {task.net.size:,} weights"

@@ -233,9 +233,9 @@ def data(as_json: Json = False) -> None:
 @app.command()
 def bench(
     workloads: Annotated[list[str] | None, typer.Argument(
-        help="grid, convolutions, training, pipelines, inspect, posterior, people; all if none is named.")] = None,
+        help="grid, convolutions, pictures, training, pipelines, inspect, posterior, people; all if none is named.")] = None,
     as_json: Json = False,
-    rival: Annotated[Path | None, typer.Option(help="Environment that has loss-landscapes (make bench makes one).")] = None,
+    rival: Annotated[Path | None, typer.Option(help="Environment that has other packages (make bench makes one).")] = None,
 ) -> None:
     """Measure speed, as ratios within one run."""
     command = [sys.executable, "-m", "bench", *(workloads or []), *(["--json"] if as_json else [])]
