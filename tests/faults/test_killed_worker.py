@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from sameness import assert_same
@@ -22,25 +23,35 @@ def torch_in_workers():
 
 
 @pytest.fixture(autouse=True)
-def same_products(monkeypatch):
-    """Sums of as many parts in this process as in a worker."""
+def workers_that_wait(monkeypatch, tmp_path):
+    """They stand still where a test says so; sums are of as many parts in this process as in a worker."""
     monkeypatch.setenv("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+    monkeypatch.setenv("HURRIED_HOLD", str(tmp_path / "hold"))
 
 
-def kill_in(shop, key: str, stage: str, saved: str) -> None:
-    """End the worker when it is at a stage with that ending and has saved a result or weights of that name."""
-    def there() -> bool:
-        assert shop.library.run(key).status in ("queued", "running"), shop.library.run(key).message
-        now = shop.library.progress(key)
-        everything = [name for one in shop.library.lineage(key)
-                      for name in (*shop.library.names(one), *shop.library.weight_names(one))]
-        return now is not None and now.stage.endswith(stage) and saved in everything
+def kill_at(shop, recipe: str, settings: dict, *names: str) -> str:
+    """The key of a run whose worker is ended each time it has come to a stage, or saved something, of these names."""
+    hold = Path(os.environ["HURRIED_HOLD"])
+    hold.write_text(names[0])
+    key = shop.jobs.submit(recipe, settings)
+    for following in (*names[1:], ""):
+        shop.until(lambda: held_in(hold) in [each["pid"] for each in shop.library.attempts(key)[-1:]], 60)
+        attempts = shop.library.attempts(key)
+        assert shop.library.run(key).status == "running"
+        hold.write_text(following)
+        os.kill(attempts[-1]["pid"], signal.SIGKILL)
+        shop.until(lambda before=attempts: len(shop.library.attempts(key)) > len(before), 60)
+        assert "ended from outside. It goes on" in shop.library.run(key).message
+    return key
 
-    shop.until(there, 60)
-    attempts = shop.library.attempts(key)
-    os.kill(attempts[-1]["pid"], signal.SIGKILL)
-    shop.until(lambda: len(shop.library.attempts(key)) > len(attempts), 60)
-    assert "ended from outside. It goes on" in shop.library.run(key).message
+
+def held_in(hold: Path) -> int | None:
+    """The process that stands still, if any does."""
+    said = hold.with_suffix(".pid")
+    try:
+        return int(said.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def test_the_nanny_stays_however_long_a_worker_is_away(shop, undisturbed, monkeypatch):
@@ -58,10 +69,7 @@ def test_the_nanny_stays_however_long_a_worker_is_away(shop, undisturbed, monkey
 
 @pytest.mark.timeout(180)
 def test_killed_in_training_in_a_curve_and_in_a_surface(shop, undisturbed):
-    key = shop.jobs.submit("valleys", VALLEYS)
-    kill_in(shop, key, "training", "state-training")
-    kill_in(shop, key, "curves", "state-curves")
-    kill_in(shop, key, "surface:bezier", "surface:bezier")
+    key = kill_at(shop, "valleys", VALLEYS, "state-training", "state-curves", "surface:bezier")
     run = shop.ended(key, 120)
     assert (run.status, run.message) == ("done", "")
     assert [each["outcome"] for each in shop.library.attempts(key)] == 3 * ["interrupted"] + ["done"]
@@ -72,8 +80,7 @@ def test_killed_in_training_in_a_curve_and_in_a_surface(shop, undisturbed):
 
 @pytest.mark.timeout(180)
 def test_killed_while_it_draws_from_a_posterior(shop, undisturbed):
-    key = shop.jobs.submit("posterior", POSTERIOR)
-    kill_in(shop, key, "draws:ess", "samples:swag")
+    key = kill_at(shop, "posterior", POSTERIOR, "draws:ess")
     assert shop.ended(key, 120).status == "done"
     reference, _ = undisturbed("posterior", **POSTERIOR)
     assert_same(shop.library, reference, key)
