@@ -19,8 +19,8 @@ SMALL = {"task": "moons", "epochs": 4, "curve_epochs": 4, "grid": 17, "widths": 
 class Server:
     """``landscape app`` on a port of its own."""
 
-    def __init__(self, home: Path):
-        self.home = home
+    def __init__(self, home: Path, **variables: str):
+        self.home, self.variables = home, variables
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -30,10 +30,11 @@ class Server:
 
     def start(self) -> None:
         given = ["--port", str(self.port), "--home", str(self.home), "--no-browser"]
+        environment = {**os.environ, "LANDSCAPE_ENGINE_IDLE": "20", **self.variables}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "landscape", "app", *given],
-                cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "LANDSCAPE_ENGINE_IDLE": "20"})
+                cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
         deadline = time.monotonic() + 40
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()

@@ -5,13 +5,15 @@ import re
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 from serving import SMALL, Server
 
-from landscape.runs import Jobs
+from landscape.runs import Jobs, Library
 from landscape.runs.home import holder
+from landscape.runs.worker import PRELOAD
 from landscape.settings import parse
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
@@ -119,7 +121,23 @@ def test_plots_follow_a_change_of_theme(server, finished, tab):
     until(lambda: all(new != old for new, old in zip(tab.evaluate(colours), light, strict=True)), 20)
 
 
-def test_run_cancel_reload_and_go_on(server, library, tab):
+@pytest.fixture
+def paced(finished, tmp_path):
+    """A server whose jobs rest at every report while its file ``pace`` is there: ``(server, pace)``."""
+    shutil.copytree(finished[0], tmp_path / "home")
+    pace = tmp_path / "pace"
+    pace.write_text("0.1")
+    path = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+    running = Server(tmp_path / "home", PYTHONPATH=path, LANDSCAPE_PRELOAD=f"{PRELOAD},paced", PACE=str(pace))
+    yield running, pace
+    running.stop()
+    if says := holder(running.home / "writer.lock"):
+        os.kill(says["pid"], signal.SIGTERM)
+
+
+def test_run_cancel_reload_and_go_on(paced, tab):
+    server, pace = paced
+    library = Library(server.home)
     tab.goto(address(server, "valleys", **LONG))
     tab.get_by_test_id("stBaseButton-primary").filter(has_text="Run").click()
     tab.wait_for_url(re.compile("run="), timeout=60_000)
@@ -132,8 +150,9 @@ def test_run_cancel_reload_and_go_on(server, library, tab):
     tab.get_by_role("button", name="Cancel").click()
     until(lambda: library.run(key).status == "cancelled", 5)
     assert time.monotonic() - started < 3  # two seconds for the job, the rest for the click
+    pace.unlink()
     tab.get_by_role("button", name="Go on").click()
-    until(lambda: library.run(key).status in ("running", "queued"), 20)
+    until(lambda: library.run(key).status in ("running", "queued", "done"), 20)
     until(lambda: library.run(key).status == "done", 200)
     expect(tab.get_by_text("Walk from one optimum to the other")).to_be_visible(timeout=30_000)
     drawn(tab, 4)
@@ -142,9 +161,9 @@ def test_run_cancel_reload_and_go_on(server, library, tab):
 def test_two_browsers_watch_one_run_and_the_camera_is_kept(server, library, chromium, tab):
     given = {
         "task": "digits",
-        "epochs": 60,
-        "curve_epochs": 60,
-        "grid": 65,
+        "epochs": 30,
+        "curve_epochs": 30,
+        "grid": 49,
         "picture": "exact",
         "widths": (96, 96),
         "seeds": (7, 8, 9),
@@ -175,7 +194,7 @@ def test_the_server_may_be_killed_while_a_run_goes_on(finished, tmp_path, chromi
     shutil.copytree(finished[0], tmp_path / "home")
     server = Server(tmp_path / "home")
     try:
-        from landscape.runs import Library
+
 
         library = Library(server.home)
         key = Jobs(server.home).submit("valleys", parse("valleys", {**SMALL, "epochs": 300, "seeds": (1, 2, 3)}))
