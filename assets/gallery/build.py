@@ -26,6 +26,8 @@ RUNS = {  # name -> title, recipe, settings; few seeds where every snapshot of a
     "posterior": ("Two moons: a posterior along a valley, and seven ways to draw from it", "posterior",
                   {"task": "moons", "seeds": (0, 1, 2), "chains": 8, "draws": 500, "reference": None,
                    "methods": ("swag", "multiswag", "ensemble", "ess", "vi_full", "flow", "laplace_subspace")}),
+    "calibration": ("Digits with 20% wrong labels: who knows what it does not know?", "calibration",
+                    {"task": "digits", "repeats": 1, "label_noise": 0.2, "ood": "shuffled"}),
 }
 
 
