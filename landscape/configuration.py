@@ -15,17 +15,28 @@ from pathlib import Path
 from landscape.errors import BadInput, unknown
 
 KEYS = ("home", "data", "roots", "factories", "scheduler", "max_grid", "max_data_bytes", "max_file", "engine_idle",
-        "open", "hosts", "users", "quota_runs", "quota_bytes", "quota_uploads", "max_upload", "way")
+        "open", "hosts", "users", "quota_runs", "quota_bytes", "quota_uploads", "max_upload", "way", "ask_above", "spread",
+        "weights")
 LISTS = {"roots": ":", "factories": ",", "hosts": ",", "users": ","}
-ASIDE = ("home", "engine_idle", "scheduler", "hosts", "users", "max_upload")  # what an engine need not agree on
+SPREADING = ("alike", "any", "off")
+ASIDE = ("home", "engine_idle", "scheduler", "hosts", "users", "max_upload", "ask_above")  # what an engine need not agree on
 
 
 def fingerprint(scheduler: str | None = None) -> str:
     """Of all that a process here would allow and find: the variables, the folder it stands in, Python's path."""
+    spreading()  # a wrong word is said before an engine starts with it
     obeyed = {key: os.environ.get(f"LANDSCAPE_{key.upper()}") for key in KEYS if key not in ASIDE}
     obeyed |= {"recipes": os.environ.get("LANDSCAPE_RECIPES"), "path": os.environ.get("PYTHONPATH"), "folder": os.getcwd(),
                "scheduler": scheduler or os.environ.get("LANDSCAPE_SCHEDULER") or None}
     return hashlib.sha256(json.dumps(obeyed, sort_keys=True).encode()).hexdigest()
+
+
+def spreading() -> str:
+    """Which other workers of a scheduler help with a job: ``alike`` (whose results have equal bits), ``any``, or ``off``."""
+    found = os.environ.get("LANDSCAPE_SPREAD") or SPREADING[0]
+    if found not in SPREADING:
+        raise unknown("choice for LANDSCAPE_SPREAD", found, SPREADING)
+    return found
 
 
 def read(folder: Path | None = None) -> None:

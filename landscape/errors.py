@@ -35,6 +35,10 @@ class StoreError(LandscapeError):
     """The store cannot be read or written as asked."""
 
 
+class Damaged(StoreError):
+    """Something stored is not there any more, or is not what was written."""
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> BadInput:
     """The error for a name that does not exist, with the nearest name that does."""
     choices = sorted(map(str, choices))

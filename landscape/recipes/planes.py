@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,11 +16,12 @@ from landscape.geometry import refine
 from landscape.geometry.subspace import Subspace
 from landscape.geometry.surface import Evaluator
 from landscape.networks.net import Buffers
+from landscape.recipes.elsewhere import divisible, evaluating, needs
+from landscape.recipes.spread import Work, spread
 from landscape.results import Mark, Surface
 from landscape.training.losses import ABOVE_CHANCE
 from landscape.training.task import Task
 
-FIRST_BATCH = 16  # networks evaluated before the first chance to save; later batches take about SAVE_PICTURE / 2
 SAVE_PICTURE = 1.0  # seconds between two saved pictures of one level
 EXPECTED_SHARE = 0.12  # of the cells that an adaptive picture evaluates, for the time left
 IN_PLANE = 1e-6  # residual / side length up to which a mark counts as lying in the plane
@@ -160,7 +162,12 @@ class _Drawing:
     anchor: dict[str, float]
     expected: float  # cells that will be evaluated, a guess for an adaptive picture
     saved: float = float("-inf")
-    batch: int = FIRST_BATCH
+
+    @cached_property
+    def work(self) -> Work:
+        """The evaluation of coordinates (N, 2), which others may help with."""
+        evaluator = self.plane.evaluator
+        return Work(evaluator, evaluating if divisible(evaluator) else None, lambda: needs(evaluator))
 
     def evaluate(self, cells: np.ndarray) -> None:
         """Put the values of the cells (N, 2): those an earlier attempt saved, the others computed and saved."""
@@ -170,19 +177,16 @@ class _Drawing:
                 at = tuple(cells[known].T)
                 self.canvas.put(cells[known], {m: self.before.values[m][at] for m in self.canvas.channels})
             cells = cells[~known]
-        while len(cells):
-            part, cells = cells[: self.batch], cells[self.batch :]
-            started = time.monotonic()
-            z = np.stack([self.axes[0][part[:, 0]], self.axes[1][part[:, 1]]], axis=1)
-            self.canvas.put(part, self.plane.evaluator(z, self._progress))
-            speed = len(part) / max(time.monotonic() - started, 1e-9)
-            self.batch = int(np.clip(speed * SAVE_PICTURE / 2, 1, 4 * self.batch))
+        if not len(cells):
+            return
+        z = np.stack([self.axes[0][cells[:, 0]], self.axes[1][cells[:, 1]]], axis=1)
+        before = int(self.canvas.evaluated.sum())
+        for part, values in spread(self.context, self.work, z, lambda done, _: self._progress(before + done)):
+            self.canvas.put(cells[slice(*part)], values)
             if time.monotonic() - self.saved >= SAVE_PICTURE:
                 self.save()
 
-    def _progress(self, done: int, total: int) -> None:
-        canvas = self.canvas
-        known = int(canvas.evaluated.sum()) + done
+    def _progress(self, known: int) -> None:
         self.context.progress(f"surface:{self.plane.name}", known, max(known, self.expected), cells=known)
 
     def save(self, final: bool = False) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, Protocol
@@ -15,8 +16,8 @@ import numpy as np
 from safetensors import SafetensorError
 
 from landscape import ASSETS, __version__, catalog
-from landscape.errors import BadInput, Cancelled, LandscapeError, StoreError
-from landscape.runs import weights
+from landscape.errors import BadInput, Cancelled, Damaged, LandscapeError, StoreError
+from landscape.runs import location, parts, weights
 from landscape.runs.archive import PREFIX
 from landscape.runs.library import Library
 from landscape.runs.records import UNFINISHED, decode, encode, identify, plain
@@ -46,7 +47,9 @@ class Writer(Protocol):
     def save(self, key: str, name: str, meta: str, arrays: bytes) -> int: ...
     def load(self, key: str, name: str) -> dict[str, Any] | None: ...
     def save_weights(self, key: str, name: str, data: bytes) -> None: ...
-    def load_weights(self, key: str, name: str) -> bytes | None: ...
+    def load_weights(self, key: str, name: str) -> bytes | dict[str, Any] | None: ...
+    def place(self) -> str: ...
+    def note_weights(self, key: str, name: str, note: dict[str, Any]) -> None: ...
 
 
 class Reader:
@@ -77,11 +80,15 @@ class Reader:
         again from the start. Raises StoreError for other damaged weights."""
         found = self._writer.load_weights(self.key, name)
         try:
+            if isinstance(found, dict):
+                found = location.read(found, self.key, name)
             return None if found is None else weights.from_bytes(found)
-        except SafetensorError as error:
+        except (SafetensorError, Damaged) as error:
             if name.startswith(weights.STATE):
                 log.warning("run %s starts afresh, %s is damaged: %s", self.key, name, error)
                 return None
+            if isinstance(error, Damaged):
+                raise
             raise StoreError(
                 f"The weights {name!r} of run {self.key} are damaged ({error}). Start this run again: what is damaged is "
                 "then computed anew."
@@ -109,7 +116,8 @@ class Context(Reader):
     """
 
     def __init__(
-        self, writer: Writer, key: str, above: Context | None = None, slot: Stage | None = None, clock=time.monotonic
+        self, writer: Writer, key: str, above: Context | None = None, slot: Stage | None = None, clock=time.monotonic,
+        others: Callable | None = None,
     ):
         super().__init__(writer, key)
         self._above, self._clock = above, above._clock if above else clock
@@ -117,7 +125,8 @@ class Context(Reader):
         self._root: Context = above._root if above else self
         begun = writer.begin(key, socket.gethostname(), os.getpid())
         self._fresh, self._cpu_before = begun["attempt"] == 1, begun["cpu_seconds"]
-        self._cpu_start = self._cpu_reported = _cpu()
+        self._find_others, self._elsewhere = others, 0.0
+        self._cpu_start = self._cpu_reported = self._cpu()
         if above is None:
             self._last_report, self._last_written = self._clock(), -np.inf
             self._now: tuple[Stage | None, dict[str, Any]] = (None, {})
@@ -125,7 +134,25 @@ class Context(Reader):
     @property
     def cpu_seconds(self) -> float:
         """CPU seconds this run has taken so far, over all attempts, with the runs made for it while it waited."""
-        return self._cpu_before + _cpu() - self._cpu_start
+        return self._cpu_before + self._cpu() - self._cpu_start
+
+    def helpers(self, work):
+        """Other workers for a ``recipes.spread.Work``; None where there are none or it cannot be sent."""
+        others = self._root._others
+        return None if others is None else others.helpers(work)
+
+    def reading(self) -> parts.Reading:
+        """What lets helpers read this run: they get a ``Reader`` of it."""
+        return parts.Reading((self.key, *self._root._others.engine))
+
+    @cached_property
+    def _others(self):
+        return None if self._find_others is None else self._find_others(self._spent)
+
+    def close(self) -> None:
+        """Nobody is to help any more."""
+        if (others := self.__dict__.get("_others")) is not None:
+            others.close()
 
     def plan(self, stages: list[tuple[str, float]]) -> None:
         """The stages and their relative costs, once, first. A stage named like a recipe is what ``child`` fills."""
@@ -148,7 +175,16 @@ class Context(Reader):
         self._writer.save(self.key, name, meta, arrays)
 
     def save_weights(self, name: str, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
-        self._writer.save_weights(self.key, name, weights.to_bytes(arrays, metadata))
+        data, place = weights.to_bytes(arrays, metadata), self._root._place
+        if place:
+            self._writer.note_weights(self.key, name, location.write(place, self.key, name, data))
+        else:
+            self._writer.save_weights(self.key, name, data)
+
+    @cached_property
+    def _place(self) -> str:
+        """Where this process writes weights itself, empty if the writer does."""
+        return self._writer.place()
 
     def link(self, key: str) -> None:
         """Note that this run was made from another one, which is then kept as long as this one."""
@@ -185,7 +221,7 @@ class Context(Reader):
 
     def _report(self) -> bool:
         at_work, detail = self._root._now
-        cpu = _cpu()
+        cpu = self._cpu()
         spent, self._cpu_reported = cpu - self._cpu_reported, cpu
         leaves = self._stage.leaves()
         stages = [{"name": leaf, "share": share, "done": stage.done} for leaf, share, stage in leaves]
@@ -201,6 +237,14 @@ class Context(Reader):
             },
             spent,
         )
+
+    def _cpu(self) -> float:
+        """CPU seconds of this process, of its children that have ended, and of others for this job."""
+        ended = os.times()
+        return time.process_time() + ended.children_user + ended.children_system + self._root._elsewhere
+
+    def _spent(self, seconds: float) -> None:
+        self._elsewhere += seconds
 
     def _finish(self, status: str, message: str = "", detail: str = "") -> None:
         if status == "done":
@@ -231,10 +275,11 @@ def outcome(error: BaseException) -> tuple[str, str, str]:
     return "failed", f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
 
 
-def run_job(writer: Writer, key: str) -> tuple[str, str, str]:
+def run_job(writer: Writer, key: str, others: Callable | None = None) -> tuple[str, str, str]:
     """Compute the run ``key`` unless it is at its end: ``(status, message, detail)``, which the store has too.
 
-    Errors of the recipe are an outcome; a lost connection to the store and Ctrl-C are raised.
+    ``others(spent)`` finds those who help with the job, if it may have help. Errors of the recipe are an outcome; a lost
+    connection to the store and Ctrl-C are raised.
     """
     run = writer.describe(key)
     if run["status"] not in UNFINISHED:
@@ -246,7 +291,11 @@ def run_job(writer: Writer, key: str) -> tuple[str, str, str]:
                 f"This run was asked for by a version of Loss Valleys whose results differ from those of this one "
                 f"({__version__} on {socket.gethostname()}). Ask for it again with the same settings."
             )
-        compute(Context(writer, key), run["recipe"], settings)
+        context = Context(writer, key, others=others)
+        try:
+            compute(context, run["recipe"], settings)
+        finally:
+            context.close()
     except ConnectionError:
         raise
     except Exception as error:
@@ -255,9 +304,3 @@ def run_job(writer: Writer, key: str) -> tuple[str, str, str]:
             writer.finish(key, *end, 0.0)
         return end
     return "done", "", ""
-
-
-def _cpu() -> float:
-    """CPU seconds of this process and of its children that have ended."""
-    ended = os.times()
-    return time.process_time() + ended.children_user + ended.children_system

@@ -7,18 +7,23 @@ import os
 import signal
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from landscape import __version__
+from landscape.configuration import spreading
 from landscape.errors import StoreError
 from landscape.runs import worker
+from landscape.runs.others import JOB
+from landscape.runs.parts import OFF
 
 JOB_WORKERS = 1  # jobs at a time on this machine; each may use every core
 NAME = "landscape-engine"
 LOOK = 1.0  # seconds between two looks at a scheduler elsewhere
+SETTLED = 2.0  # seconds after which a scheduler knows of a job that it was given
 PATIENCE = 5.0  # seconds for a scheduler to answer
 KILLED = (
     "The process that computed this run was ended from outside each time it was tried; most often memory has run out. "
@@ -40,6 +45,10 @@ class Crew:
 
     def __init__(self, home: Path, scheduler: str | None, security, changed: Callable[[], None]):
         self.scheduler, self.places, self.away = scheduler, 0, ""
+        self._whose = spreading() if scheduler else OFF
+        self._free: list[str] = []  # workers that had no job at the last look and were given none since
+        self._given: dict[str, tuple[str, float, object]] = {}  # name of a job -> worker it was given to, when, its future
+        self._look_again = threading.Event()
         self._changed, self._closed = changed, threading.Event()
         self._client, self._cluster = None, None
         logging.getLogger("distributed").setLevel(logging.WARNING)  # what it says of every connection is of no use here
@@ -54,13 +63,26 @@ class Crew:
 
     def start(self, key: str, *given):
         """A future of ``worker.job(key, *given)``. Raises Lost if the scheduler has just gone."""
-        name = f"job-{key}-{uuid.uuid4().hex}"  # never the name of an attempt that Dask may still remember
+        name = f"{JOB}{key}-{uuid.uuid4().hex}"  # never the name of an attempt that Dask may still remember
+        # By name where there are several: Dask would see no difference between one that has a job and one that helps it.
+        address = self._free.pop(0) if self._free else ""
+        place = {"workers": [address], "allow_other_workers": True} if address and self.places > 1 else {}
         try:
-            future = self._client.submit(worker.job, key, *given, __version__, key=name, pure=False)
+            future = self._client.submit(worker.job, key, *given, __version__, self._whose, key=name, pure=False, **place)
         except Exception as error:
             raise Lost(f"{type(error).__name__}: {error}") from None
-        future.add_done_callback(lambda _: self._changed())
+        self._given[name] = address, time.monotonic(), future
+        future.add_done_callback(lambda _: self._ended(name))
         return future
+
+    def vacancies(self, taken: int) -> int:
+        """How many jobs can be started now, beside those that are ``taken``."""
+        return max(0, min(self.places - taken, len(self._free) if self.scheduler else self.places))
+
+    def _ended(self, name: str) -> None:
+        self._given.pop(name, None)
+        self._look_again.set()
+        self._changed()
 
     def drop(self, future) -> None:
         """Nobody waits for the job any more. Returns at once, also where a scheduler does not answer."""
@@ -82,6 +104,7 @@ class Crew:
 
     def close(self) -> None:
         self._closed.set()
+        self._look_again.set()
         for each in (self._client, self._cluster):
             if each is not None:
                 with suppress(Exception):
@@ -96,12 +119,13 @@ class Crew:
     def _watch(self) -> None:
         before = None
         while not self._closed.is_set():
+            self._look_again.clear()
             self._look()
-            if (self.places, self.away) != before:
-                before = self.places, self.away
+            if (now := (self.places, self.away)) != before:
+                before = now
                 log.info("%s", self.away or f"the scheduler {self.scheduler} has {self.places} workers")
-                self._changed()
-            self._closed.wait(LOOK)
+            self._changed()
+            self._look_again.wait(LOOK)
 
     def _look(self) -> None:
         """Count the workers; connect again if the connection is lost."""
@@ -113,18 +137,30 @@ class Crew:
                 self._client = Client(self.scheduler, name=NAME, timeout=PATIENCE)
             elif self._client.status != "running":
                 raise OSError("the connection is lost")
-            known = self._client.sync(self._client.scheduler.identity, n_workers=-1, callback_timeout=PATIENCE)
-            self.places = len(known["workers"])
+            known = self._client.sync(self._client.scheduler.processing, workers=None, callback_timeout=PATIENCE)
+            self.places = len(known)
+            self._note({address: {str(key) for key in keys} for address, keys in known.items()})
             self.away = "" if self.places else (
                 f"The scheduler {self.scheduler} has no workers now. The run goes on when one has come."
             )
         except Exception as error:  # Dask raises what it likes; all of it means that nobody answers
             log.debug("looking at %s", self.scheduler, exc_info=error)
-            self.places = 0
+            self.places, self._free = 0, []
             self.away = (
                 f"The scheduler {self.scheduler} does not answer. The run goes on from what is saved when it does: start it "
                 "again, or look at the network between the two."
             )
+
+
+    def _note(self, tasks: dict[str, set[str]]) -> None:
+        """Which workers have no job, by the names of the tasks that each has."""
+        busy = {address for address, names in tasks.items() if any(name.startswith(JOB) for name in names)}
+        for name, (address, since, future) in list(self._given.items()):
+            if time.monotonic() - since < SETTLED:
+                busy.add(address)
+            elif address and address not in tasks and not any(name in names for names in tasks.values()):
+                self.drop(future)  # it was given to a worker that has gone, and Dask would wait for that one for ever
+        self._free = [address for address in tasks if address not in busy]
 
 
 def end_of(future) -> tuple[str, str, str]:

@@ -172,12 +172,16 @@ class Library:
         return self._gallery.weight_names(key) if key in self._gallery else weights.names(self.home, key)
 
     def weights_file(self, key: str, name: str) -> bytes:
-        """The safetensors file as saved. Raises BadInput if there is none of that name."""
-        folder = self._gallery.folder(key) if key in self._gallery else self.home
-        path = folder / "weights" / f"{name}.safetensors" if key in self._gallery else weights.path_of(folder, key, name)
-        if name not in self.weight_names(key):
+        """The safetensors file as saved. Raises BadInput if there is none of that name, StoreError if it lies at a location
+        that is not reached or is damaged there."""
+        found = None
+        if key in self._gallery and name in self.weight_names(key):
+            found = (self._gallery.folder(key) / "weights" / f"{name}.safetensors").read_bytes()
+        elif key not in self._gallery:
+            found = weights.read(self.home, key, name)
+        if found is None:
             raise unknown(f"weights in run {key}:", name, self.weight_names(key))
-        return path.read_bytes()
+        return found
 
     def weights(self, key: str, name: str) -> dict[str, np.ndarray]:
         """Saved weight vectors by name. Raises BadInput if there are none of that name."""
@@ -202,7 +206,8 @@ class Library:
 
     def total_size(self) -> int:
         """Bytes on disk of the whole store, the gallery not counted."""
-        return sum(f.stat().st_size for f in self.home.rglob("*") if f.is_file()) if self.home.is_dir() else 0
+        here = sum(f.stat().st_size for f in self.home.rglob("*") if f.is_file()) if self.home.is_dir() else 0
+        return here + weights.size_elsewhere(self.home)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

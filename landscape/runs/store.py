@@ -7,7 +7,6 @@ Arguments and answers are JSON values and bytes, so the same methods serve a job
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from landscape.errors import BadInput, StoreError
-from landscape.runs import reserve, schema, weights
-from landscape.runs.home import DiskFull, Lock, abandoned, holder, home_of, made, store_errors, write_atomically
+from landscape.runs import location, reserve, schema, weights
+from landscape.runs.home import DiskFull, Lock, abandoned, holder, home_of, made, store_errors
 from landscape.runs.records import UNFINISHED, checked_title
 
 VACUUM = 200  # pages that are given back to the disk at a time
@@ -290,11 +289,21 @@ class Store:
         return {"meta": rows[0][0], "arrays": rows[0][1]} if rows else None
 
     def save_weights(self, key: str, name: str, data: bytes) -> None:
-        path = weights.path_of(self.home, key, name)
         with store_errors(self.home):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_atomically(path, data)
+            weights.save(self.home, key, name, data)
 
-    def load_weights(self, key: str, name: str) -> bytes | None:
-        path = weights.path_of(self.home, key, name)
-        return path.read_bytes() if os.path.exists(path) else None
+    def load_weights(self, key: str, name: str) -> bytes | dict[str, Any] | None:
+        """The file, or the note of one that lies at another location; None if there is neither."""
+        return weights.load(self.home, key, name)
+
+    def place(self) -> str:
+        """Where workers write weights themselves, empty if they send them here."""
+        return location.place(self.home)
+
+    def note_weights(self, key: str, name: str, note: dict[str, Any]) -> None:
+        """Weights were written there by a worker. Raises StoreError if they are not seen from here."""
+        if why := location.damage(note, reached=True):
+            raise StoreError(f"A worker has written weights to {note['url']}, and here {why}. Do all machines see the same "
+                             "location?")
+        with store_errors(self.home):
+            weights.save(self.home, key, name, {part: note[part] for part in ("url", "sha256", "size")})

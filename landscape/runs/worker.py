@@ -7,10 +7,13 @@ import logging
 import os
 import socket
 from contextlib import suppress
+from functools import partial
 
 from landscape import __version__
 from landscape.runs.channel import Channel
 from landscape.runs.context import STOPPED, run_job
+from landscape.runs.others import beside
+from landscape.runs.parts import OFF
 
 PRELOAD = "torch,torch._dynamo,landscape.recipes"
 NICENESS = 5  # of the workers on this machine: pages and clicks go first, by three to one
@@ -34,8 +37,11 @@ def dask_setup(worker) -> None:
             log.exception("could not import %s", name)
 
 
-def job(key: str, address: str, pem: str, version: str) -> tuple[str, str, str]:
-    """Compute a run on behalf of the engine at ``address``, whose program has this ``version``; see ``run_job``."""
+def job(key: str, address: str, pem: str, version: str, whose: str = OFF) -> tuple[str, str, str]:
+    """Compute a run on behalf of the engine at ``address``, whose program has this ``version``; see ``run_job``.
+
+    ``whose`` help it may take: OFF for nobody's, else that of other workers of the scheduler (``runs.others``).
+    """
     from distributed import get_worker
 
     if version != __version__:
@@ -46,4 +52,4 @@ def job(key: str, address: str, pem: str, version: str) -> tuple[str, str, str]:
     with Channel(address, pem) as engine:
         if not engine.working(key, get_worker().address, os.getpid()):
             return "cancelled", STOPPED, ""
-        return run_job(engine, key)
+        return run_job(engine, key, None if whose == OFF else partial(beside, whose, (address, pem)))

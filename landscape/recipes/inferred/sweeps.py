@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
-from landscape.errors import Cancelled
+from landscape.errors import BadInput
 from landscape.posteriors import method
 from landscape.posteriors.predictive import average
 from landscape.recipes.inferred.averages import predictive
 from landscape.recipes.inferred.drawing import FAILURES, averaged
-from landscape.recipes.inferred.ground import Ground
+from landscape.recipes.inferred.ground import Ground, ground_of
 from landscape.recipes.inferred.labels import COMPARED_BY, Label
+from landscape.recipes.spread import Sent, Work, spread
 from landscape.results import Series
 
 METRICS = ("nll", "error", "ece")
 FIRST_STREAM = 2000  # of the random numbers of the points of a sweep
+COLUMNS = (*(f"test_{m}" for m in METRICS), "train_nll", "gap_ratio", "spread")
 SWEPT = {"temperature": "temperatures", "prior": "prior_stds"}
 
 
@@ -23,42 +26,73 @@ def sweeps(ground: Ground, context) -> None:
 
     In the subspace of the settings, of the first seed. A value at which the chains fail is NaN and said.
     """
-    s = ground.settings
-    label = Label(COMPARED_BY, COMPARED_BY, "subspace", s.subspace)
     for kind, field in SWEPT.items():
-        values, name = getattr(s, field), f"sweep:{kind}"
+        values, name = getattr(ground.settings, field), f"sweep:{kind}"
         if values and context.load(name) is None:
-            context.save(name, _swept(ground, label, kind, values, context))
+            context.save(name, _swept(ground, kind, values, context))
         context.progress(name, 1, 1)
 
 
-def _swept(ground: Ground, label: Label, kind: str, values: tuple[float, ...], context) -> Series:
-    s = ground.settings
-    columns: dict[str, list[float]] = {f"test_{m}": [] for m in METRICS} | {"train_nll": []}
-    columns |= {"gap_ratio": [], "spread": []}
-    said = []
-    for k, value in enumerate(values):
-        given = {"temperature": value} if kind == "temperature" else {"prior_std": value}
-        try:
-            found = _at(ground, label, given, k, lambda done, total, k=k: context.progress(
-                f"sweep:{kind}", k + done / total, len(values)))
-        except Cancelled:
-            raise
-        except FAILURES as error:
-            said.append(f"At {value:g}: {error}")
-            found = {}
-        for name, column in columns.items():
-            column.append(found.get(name, np.nan))
+def _label(ground: Ground) -> Label:
+    return Label(COMPARED_BY, COMPARED_BY, "subspace", ground.settings.subspace)
+
+
+def _swept(ground: Ground, kind: str, values: tuple[float, ...], context) -> Series:
+    s, points = ground.settings, np.arange(len(values))
+    alike = ground.task.splits["train"][0].device.type == "cpu"
+    work = Work(lambda ks, progress: _points(ground, kind, ks, progress), elsewhere if alike else None, lambda: (
+        Sent((kind, torch.get_num_threads()), tuple), context.reading()), batch=1)
+    columns, said = {name: np.full(len(values), np.nan) for name in COLUMNS}, [""] * len(values)
+    for (first, last), found in spread(context, work, points, lambda done, total: context.progress(
+            f"sweep:{kind}", done, total)):
+        said[first:last] = found.pop("said").tolist()
+        for name, column in found.items():
+            columns[name][first:last] = column
     known = {name: np.array(column) for name, column in columns.items() if np.isfinite(column).any()}
     unit = ("temperature that divides the summed log-likelihood" if kind == "temperature" else
             f"standard deviation of the prior on the {s.prior}")
     return Series(np.array(values), known, {
-        "x": unit, "label": label.name, "subspace": s.subspace, "seed": ground.walk.seeds[0], "said": said,
+        "x": unit, "label": _label(ground).name, "subspace": s.subspace, "seed": ground.walk.seeds[0],
+        "said": [text for text in said if text],
         "marked": s.temperature if kind == "temperature" else s.prior_std, "prior_std": s.prior_std,
         "temperature": s.temperature, "data": {split: len(x) for split, (x, _) in ground.task.splits.items()}})
 
 
-def _at(ground: Ground, label: Label, given: dict, k: int, progress) -> dict[str, float]:
+def elsewhere(told: tuple[str, int], reader):
+    """The points of a sweep in another process, from the weights of the run, with as many threads."""
+    kind, threads = told
+    ground = ground_of(reader.settings, reader, here=True)
+    if ground.task.splits["train"][0].device.type != "cpu":
+        raise BadInput("It computes on a GPU, and the run does not.")
+
+    def points(ks: np.ndarray, progress) -> dict[str, np.ndarray]:
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(threads)
+            return _points(ground, kind, ks, progress)
+        finally:
+            torch.set_num_threads(before)
+
+    return points
+
+
+def _points(ground: Ground, kind: str, ks: np.ndarray, progress) -> dict[str, np.ndarray]:
+    """The columns at some of the values of a sweep, and what is ``said`` of those at which the chains fail."""
+    s, rows, said = ground.settings, [], []
+    for i, k in enumerate(ks.tolist()):
+        value = getattr(s, SWEPT[kind])[k]
+        given = {"temperature": value} if kind == "temperature" else {"prior_std": value}
+        try:
+            rows.append(_at(ground, given, k, lambda done, total, i=i: progress(i + done / total, len(ks))))
+            said.append("")
+        except FAILURES as error:
+            rows.append({})
+            said.append(f"At {value:g}: {error}")
+    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in COLUMNS} | {"said": np.array(said)}
+
+
+def _at(ground: Ground, given: dict, k: int, progress) -> dict[str, float]:
+    label = _label(ground)
     options = label.options(ground.settings) | {"draws": ground.settings.side_draws}
     generator = label.generator(ground.settings, FIRST_STREAM + k)
     draws = method.infer(label.method, ground.given(label, (0,), **given), generator=generator,
