@@ -9,10 +9,11 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bench import convolutions, grid, inference, inspection, learning, people, pictures, pipelines
+from bench import convolutions, gpu, grid, inference, inspection, learning, people, pictures, pipelines, scaling
 from bench.measure import BUSY, Others, Row, table
 
-WORKLOADS = ("grid", "convolutions", "pictures", "training", "pipelines", "inspect", "posterior", "people")
+WORKLOADS = ("grid", "convolutions", "pictures", "training", "pipelines", "inspect", "posterior", "people",
+             "scaling", "gpu")
 
 
 def measure(workloads: list[str], rival: Path | None) -> list[Row]:
@@ -30,6 +31,8 @@ def measure(workloads: list[str], rival: Path | None) -> list[Row]:
             "inspect": lambda: inspection.rows(Path(home)),
             "posterior": inference.rows,
             "people": lambda: people.rows(Path(home)),
+            "scaling": scaling.rows,
+            "gpu": gpu.rows,
         }
         rows = []
         for name in workloads:

@@ -25,7 +25,7 @@ from landscape.errors import BadInput, LandscapeError, StoreError
 from landscape.runs import Jobs, Library, archive
 from landscape.runs.home import Lock, holder, home_of, made
 from landscape.runs.records import identify
-from landscape.shell import finished, print_json, say, setting, with_engine
+from landscape.shell import agreed, finished, print_json, say, setting, with_engine
 
 app = typer.Typer(
     help="Loss Valleys: every point of a loss surface is a network you can open.",
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 Home = Annotated[Path | None, typer.Option("--home", help="Folder of the store (default: LANDSCAPE_HOME).")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on the last line.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Start a run that takes long without being asked (LANDSCAPE_ASK_ABOVE).")]
 Key = Annotated[str, typer.Argument(help="Key of a run, or its first four characters or more.")]
 
 
@@ -108,10 +109,16 @@ def run(
     recipe: Annotated[str, typer.Argument(help=f"One of: {', '.join(catalog.RECIPES)}.")],
     given: Annotated[list[str] | None, typer.Option("--set", help="A setting, name=value; repeat for more.")] = None,
     as_json: Json = False,
+    yes: Yes = False,
     home: Home = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of an existing Dask scheduler.")] = None,
 ) -> None:
-    """Compute a run, or go on with it. The same settings are computed once."""
+    """Compute a run, or go on with it. The same settings are computed once. What it will cost is said first."""
+    if scheduler:
+        os.environ["LANDSCAPE_SCHEDULER"] = scheduler
+        Jobs(home).renew()
     wanted = identify(recipe, dict(setting(text) for text in given or []))
+    agreed(wanted, home, yes)
     library, ended = finished(wanted, home, with_engine)
     summary = library.result(ended.key, "summary")
     values = summary.values if summary else {"key": ended.key, "results": library.names(ended.key)}
@@ -233,7 +240,8 @@ def data(as_json: Json = False) -> None:
 @app.command()
 def bench(
     workloads: Annotated[list[str] | None, typer.Argument(
-        help="grid, convolutions, pictures, training, pipelines, inspect, posterior, people; all if none is named.")] = None,
+        help="grid, convolutions, pictures, training, pipelines, inspect, posterior, people, scaling, gpu; all if "
+             "none is named.")] = None,
     as_json: Json = False,
     rival: Annotated[Path | None, typer.Option(help="Environment that has other packages (make bench makes one).")] = None,
 ) -> None:

@@ -19,7 +19,7 @@ from landscape.runs.origins import origin
 from landscape.runs.records import Identity, identify
 from landscape.runs.terminal import Watcher
 from landscape.settings_inspect import KEPT
-from landscape.shell import finished, print_json, say, setting
+from landscape.shell import agreed, finished, print_json, say, setting
 
 SHOWN = 8  # keys of a kind that are listed
 
@@ -35,6 +35,7 @@ def inspect(
     loss: Annotated[str | None, typer.Option(help="cross-entropy, mse, gaussian, causal, package.module:function.")] = None,
     given: Annotated[list[str] | None, typer.Option("--set", help="Any other setting, name=value; repeat for more.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON value on the last line.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before what takes long (LANDSCAPE_ASK_ABOVE).")] = False,
     home: Annotated[Path | None, typer.Option("--home", help="Folder of the store (default: LANDSCAPE_HOME).")] = None,
 ) -> None:
     """Open trained networks from files: a report, then planes, lines, paths and pairs."""
@@ -51,6 +52,7 @@ def inspect(
     _open_folders(paths, chosen)
     _import_from_here()
     wanted = identify("inspect", chosen | {"files": paths})
+    agreed(wanted, home, yes, here=True)
     with Announced(library, wanted.key, sys.stderr if as_json else sys.stdout):
         library, ended = finished(wanted, home, _beside)
     summary = library.result(ended.key, "summary").values

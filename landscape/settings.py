@@ -31,6 +31,10 @@ def _within_limit(grid: int) -> int:
     return grid
 
 
+LATER = {"later": True}  # of a field that runs in stores do not have
+PRECISIONS = ("float32", "tf32", "bfloat16")
+ABOUT_PRECISION = ("Numbers surfaces are computed with; tf32 and bfloat16 are for GPUs and large networks, and how far off "
+                   "they are is shown.")
 Grid = Annotated[int, AfterValidator(_within_limit)]
 
 
@@ -38,8 +42,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def canonical(self) -> str:
-        """JSON with sorted keys: equal settings, equal text."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """JSON with sorted keys: equal settings, equal text. A setting that came ``LATER`` than runs that are stored is left
+        out where it is what it was before there was one, so that they keep their keys."""
+        values = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            if field.json_schema_extra == LATER and getattr(self, name) == field.default:
+                del values[name]
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
 class Training(Settings):
@@ -129,6 +138,7 @@ class Valleys(Curves):
     batchnorm: Literal["re-estimated", "stored"] = Field(
         "re-estimated", description="BatchNorm statistics at points that were not trained.")
     batchnorm_examples: int = Field(1000, gt=1, description="Fixed training examples for re-estimation.")
+    precision: Literal[PRECISIONS] = Field("float32", description=ABOUT_PRECISION, json_schema_extra=LATER)
 
     @field_validator("seeds")
     @classmethod

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from landscape import schedules
 from landscape.errors import BadInput
 from landscape.schedules import Plan
-from landscape.settings import Grid, Training
+from landscape.settings import ABOUT_PRECISION, LATER, PRECISIONS, Grid, Training
 
 DECAYED = 0.9  # share of the budget at which SGD's rate has come down to a hundredth
 LEAST = 3  # snapshots that a plane goes through
@@ -142,6 +142,7 @@ class Averaging(Branches):
     hessian_examples: int = Field(4000, gt=0, description="Training examples the Hessian and the sharpness are of, at most.")
     sam_rho: float = Field(0.05, gt=0, description="Radius of the ball of SAM's sharpness; ten times that for ASAM.")
     batchnorm_examples: int = Field(1000, gt=1, description="Fixed training examples for re-estimating BatchNorm.")
+    precision: Literal[PRECISIONS] = Field("float32", description=ABOUT_PRECISION, json_schema_extra=LATER)
 
     @model_validator(mode="after")
     def _enough_snapshots(self) -> Averaging:

@@ -71,7 +71,8 @@ class Inspect(Settings):
         "re-estimated", description="BatchNorm statistics everywhere but at the files themselves, which keep their own.")
     batchnorm_examples: int = Field(1000, gt=1, description="Fixed examples for re-estimation.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute.")
-    precision: Literal["float32", "bfloat16", "float64"] = Field("float32", description="Numbers networks compute with.")
+    precision: Literal["float32", "tf32", "bfloat16", "float64"] = Field(
+        "float32", description="Numbers networks compute with; tf32 is for surfaces on GPUs.")
 
     @property
     def task(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import sys
@@ -11,13 +12,15 @@ from pathlib import Path
 
 import typer
 
-from landscape.errors import LandscapeError
-from landscape.runs import Jobs, Library, Run
+from landscape.errors import BadInput, LandscapeError
+from landscape.runs import Jobs, Library, Run, estimates
+from landscape.runs.clicks import Opener
 from landscape.runs.local import compute_here
 from landscape.runs.records import Identity
 from landscape.runs.terminal import Follower, wait
 
 Compute = Callable[[Identity, Path | None, Library], str]
+log = logging.getLogger(__name__)
 
 
 def say(text: str) -> None:
@@ -43,6 +46,33 @@ def setting(text: str) -> tuple[str, str]:
     if not equals or not name.strip():
         raise typer.BadParameter(f"expected name=value, found {text!r}", param_hint="--set")
     return name.strip(), value
+
+
+def agreed(wanted: Identity, home: Path | None, yes: bool, here: bool = False) -> None:
+    """Say what a run will cost, and ask where that is above the limit. ``here``: files and modules are this user's own.
+
+    Raises BadInput where nobody can be asked. What a network or a file that is tried raises is left for the run to say.
+    """
+    estimates.limit()  # a limit that is no number is said first
+    if not estimates.known(wanted.recipe):
+        return
+    jobs = Jobs(home)
+    elsewhere = not here and (jobs.engine() is not None or bool(os.environ.get("LANDSCAPE_SCHEDULER")))
+    try:
+        settings = json.loads(wanted.settings.canonical())
+        found = (jobs if elsewhere else Opener(home)).estimate(wanted.recipe, settings)
+    except Exception as error:  # of the user's own code, too
+        log.info("no estimate: %s", error)
+        return
+    if found is None:
+        return
+    say(estimates.sentence(found))
+    if yes or not estimates.too_long(found):
+        return
+    if not sys.stdin.isatty():
+        raise BadInput(f"{estimates.question(found)} Nobody can be asked here: give --yes to start it, set "
+                       f"{estimates.VARIABLE} to more minutes, or ask for less (a smaller grid, fewer epochs or seeds).")
+    typer.confirm(f"{estimates.question(found)} Start it?", abort=True, err=True)
 
 
 def finished(wanted: Identity, home: Path | None, compute: Compute) -> tuple[Library, Run]:

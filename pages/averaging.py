@@ -20,8 +20,7 @@ def new_run(library: Library) -> None:
     st.markdown("SGD at a high rate walks around the valley it has found. Average its weights, and see where the mean "
                 "lies, how wide it is there, and whether it helps: slides 8 to 21 of the talk, computed from one run.")
     settings = form("averaging")
-    if st.button("Run", type="primary", icon=":material/play_arrow:", disabled=settings is None, key="run-button"):
-        running.submit("averaging", settings)
+    running.run_button("averaging", settings)
     known = library.runs("averaging")[:6]
     if known:
         st.subheader("Or open one")

@@ -24,8 +24,7 @@ def new_run(library: Library) -> None:
     here, file = st.tabs(["Networks trained here", "A file of predictions"])
     with here:
         settings = stored.added(library, form("calibration", FRONT))
-        if st.button("Run", type="primary", icon=":material/play_arrow:", disabled=settings is None, key="run-button"):
-            running.submit("calibration", settings)
+        running.run_button("calibration", settings)
     with file:
         files.form(library)
     known = sorted([*library.runs("calibration"), *library.runs("predictions")], key=lambda run: -run.created)[:8]

@@ -21,8 +21,7 @@ def new_run(library: Library) -> None:
         "see what their averages predict: slides 22 to 33 of the talk, computed from one run."
     )
     settings = form("posterior", FRONT)
-    if st.button("Run", type="primary", icon=":material/play_arrow:", disabled=settings is None, key="run-button"):
-        running.submit("posterior", settings)
+    running.run_button("posterior", settings)
     known = sorted(library.runs("posterior") + library.runs("around"), key=lambda run: -run.created)[:8]
     if known:
         st.subheader("Or open one")

@@ -17,8 +17,7 @@ def new_run(library: Library) -> None:
         "Train networks from different starts, join two of them by a curve of low loss, and see the planes they lie in."
     )
     settings = form("valleys")
-    if st.button("Run", type="primary", icon=":material/play_arrow:", disabled=settings is None, key="run-button"):
-        running.submit("valleys", settings)
+    running.run_button("valleys", settings)
     known = library.runs("valleys")[:6]
     if known:
         st.subheader("Or open one")

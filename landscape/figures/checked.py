@@ -84,6 +84,9 @@ def reason(seen: Opened, drawn: Drawn | None, metric: str) -> str | None:
     statistics, here = str(drawn.info.get("batchnorm", "")), str(seen.info.get("batchnorm", ""))
     if statistics and here and statistics.replace("every point", "this point") != here:
         return f"BatchNorm statistics {statistics} in the picture, {here} here"
+    lower = (drawn.info.get("way") or {}).get("precision")
+    if lower:
+        return f"drawn in {lower}, opened in float32"
     return {"interpolated": "this cell is interpolated", "between": "between cells, interpolated"}.get(drawn.how)
 
 

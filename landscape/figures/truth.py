@@ -7,12 +7,13 @@ import math
 from landscape.results import METRICS, Surface
 
 ANCHOR_LIMIT = 1e-5  # largest relative difference between the surface and its own networks, evaluated directly
+ROUNDED = {"tf32": 0.01, "bfloat16": 0.05}  # the same for surfaces in lower precision, which only rounding may cause
 
 
 def anchor_ok(surface: Surface) -> bool:
     """Whether the surface agrees with its marked networks in every metric; a difference that is no number does not."""
     found = surface.info.get("anchor_error") or {}
-    return bool(found) and all(math.isfinite(v) and v <= ANCHOR_LIMIT for v in found.values())
+    return bool(found) and all(math.isfinite(v) and v <= _limit(surface) for v in found.values())
 
 
 def sentences(surface: Surface, metric: str | None = None) -> list[tuple[str, bool]]:
@@ -26,6 +27,7 @@ def sentences(surface: Surface, metric: str | None = None) -> list[tuple[str, bo
     said.append((_cells(surface, metric), True))
     if info.get("way"):
         said.append((f"computed as {info['way']['words']}", True))
+        said += _precision(info["way"])
     bad = int(info.get("not_finite") or 0)
     if bad:
         said.append((f"{bad:,} evaluated {'cell is' if bad == 1 else 'cells are'} not finite and drawn empty", False))
@@ -62,7 +64,22 @@ def _anchor(surface: Surface) -> tuple[str, bool]:
     if anchor_ok(surface):
         return f"anchor error {found[worst]:.1g} (surface against its marked networks evaluated directly)", True
     return (f"WARNING: the surface differs from its own marked networks by {found[worst]:.2g} in "
-            f"{METRICS.get(worst, worst)} (anchor error; limit {ANCHOR_LIMIT:g})"), False
+            f"{METRICS.get(worst, worst)} (anchor error; limit {_limit(surface):g})"), False
+
+
+def _limit(surface: Surface) -> float:
+    return ROUNDED.get((surface.info.get("way") or {}).get("precision"), ANCHOR_LIMIT)
+
+
+def _precision(way: dict) -> list[tuple[str, bool]]:
+    """A surface in lower precision: how far off it was where it was also computed in float32."""
+    name = way.get("precision")
+    if name not in ROUNDED:
+        return []
+    if not way.get("checked"):
+        return [(f"computed in {name}, not compared with float32", False)]
+    points = f"{way['checked']} point{'s' * (way['checked'] > 1)} checked"
+    return [(f"computed in {name}, at most {_percent(way['off'])} off at {points}", way["off"] <= ROUNDED[name])]
 
 
 def _data(info: dict, metric: str | None) -> list[tuple[str, bool]]:

@@ -33,11 +33,11 @@ class Layers:
         places = [_places(layer) for layer in layers[1:]]
         self.shapes = [p.shape for p in places]
         order = torch.cat([torch.zeros(0, dtype=torch.long), *(p.reshape(-1) for p in places)]).to(subspace.origin.device)
-        self.origin, self.basis = subspace.origin[order], subspace.basis[:, order]
+        self.origin, self.basis = subspace.origin[order].double(), subspace.basis[:, order].double()
 
     def tiles(self, x: Tensor) -> list[tuple[Tensor, ...]]:
         """What the first layer makes of x (n, F): for each tile of examples K + 1 products (H, T), summed in float64."""
-        first, vectors = self.layers[0], (self.subspace.origin, *self.subspace.basis)
+        first, vectors = self.layers[0], [v.double() for v in (self.subspace.origin, *self.subspace.basis)]
         activations = 2 * GROUP * max(layer.outputs for layer in self.layers)
         per_example = x.element_size() * ((len(vectors) + 1) * first.outputs + activations)
         count = math.ceil(len(x) * per_example / CACHE) if x.device.type == "cpu" else 1

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import BadInput, unknown
-from landscape.geometry.curvature import in_precision
+from landscape.geometry.precision import in_precision
 from landscape.geometry.spectrum import Progress, silent
 from landscape.networks.net import Buffers
 from landscape.training.task import Task

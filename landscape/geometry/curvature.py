@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from landscape.errors import BadInput
 from landscape.geometry.pearlmutter import Pass
+from landscape.geometry.precision import cast_buffers, in_precision
 from landscape.networks.net import Buffers
 from landscape.training.task import Task
 
@@ -42,7 +42,7 @@ class Objective:
         self.weight_decay = task.weight_decay if penalty else 0.0
         self.x, self.y = self.task.splits[split]
         self.device, self.size = self.x.device, task.net.size
-        self.buffers = None if buffers is None else {name: _cast(b, self.dtype) for name, b in buffers.items()}
+        self.buffers = cast_buffers(buffers, self.dtype)
 
     @property
     def said(self) -> dict:
@@ -175,15 +175,6 @@ class Hessian:
         return product, sum(sizes.values())
 
 
-def in_precision(task: Task, dtype: torch.dtype) -> Task:
-    """The task with data and buffers in another precision; class numbers and tokens stay what they are."""
-    if task.dtype == dtype:
-        return task
-    splits = {name: (_cast(x, dtype), _cast(y, dtype)) for name, (x, y) in task.splits.items()}
-    batches = tuple(_cast(x, dtype) for x in task.batchnorm_batches)
-    return dataclasses.replace(task, net=task.net.to(dtype=dtype), splits=splits, batchnorm_batches=batches)
-
-
 def gradient_equivalents(hessian: Hessian, repeats: int = 5) -> float:
     """How many full gradients one product with the Hessian takes, by the clock: the median of ``repeats`` of each."""
     v = torch.ones(1, hessian.size, dtype=torch.float64, device=hessian.device)
@@ -197,6 +188,3 @@ def gradient_equivalents(hessian: Hessian, repeats: int = 5) -> float:
             ratios.append((time.perf_counter() - between) / (between - started))
     return median(ratios) if ratios else math.nan
 
-
-def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor

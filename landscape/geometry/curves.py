@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import BadInput
+from landscape.networks.accelerator import numbers
 from landscape.networks.net import stack
 from landscape.training import sgd
 from landscape.training.task import Task
@@ -81,4 +82,5 @@ def connect(
         nll = sgd.mean_nll(task, w, buffers, x[indices], y[indices])
         return nll + task.penalty(w), nll
 
-    return sgd.run(state, objective, examples=len(x), seeds=[seed] * len(kinds), **options)
+    with numbers(x.device):
+        return sgd.run(state, objective, examples=len(x), seeds=[seed] * len(kinds), **options)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,12 +13,16 @@ from torch import Tensor
 
 from landscape.errors import BadInput
 
+PIECE = 2**17  # entries of a vector that are worked on at a time: they stay in a core's cache
+WHOLE = 2**22  # entries up to which a vector is summed in one go
+
 
 @dataclass(frozen=True, eq=False)
 class Subspace:
     """Weights w = origin + z @ basis, in float64. Rows of basis (K, P) are directions; ``plane`` makes them orthonormal.
 
-    ``angle`` is the angle in degrees between the raw directions the basis was made from.
+    ``angle`` is the angle in degrees between the raw directions the basis was made from. Origin and basis may be stored in
+    less than float64, or lie in a file (``mapped``): they are added up in float64, a piece at a time.
     """
 
     origin: Tensor
@@ -25,22 +31,63 @@ class Subspace:
 
     def lift(self, z: Tensor) -> Tensor:
         """Weights (*n, P) of coordinates (*n, K)."""
-        z, w = z.to(self.basis), self.origin
+        return self.piece(z.to(self.basis.device, torch.float64), 0, self.origin.shape[-1])
+
+    def piece(self, z: Tensor, start: int, stop: int) -> Tensor:
+        """Entries start ... stop of the weights of coordinates z (*n, K) float64, on the device of z: (*n, stop - start)."""
+        w = self.origin[start:stop].to(z.device, torch.float64)
         for k in range(len(self.basis)):  # one direction after the other: a point's weights do not depend on its company
-            w = w + z[..., k, None] * self.basis[k]
+            w = w + z[..., k, None] * self.basis[k, start:stop].to(z.device, torch.float64)
         return w
+
+    def lifted(self, z: Tensor, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+        """The weights (*n, P) of coordinates (*n, K) rounded to ``dtype``, on a device: the only vectors of that size that
+        this makes. Equal to ``lift(z).to(dtype)`` bit for bit."""
+        size = self.origin.shape[-1]
+        z = z.to(device or self.origin.device, torch.float64)
+        w = torch.empty(*z.shape[:-1], size, dtype=dtype, device=z.device)
+        for start in range(0, size, PIECE):
+            stop = min(start + PIECE, size)
+            w[..., start:stop] = self.piece(z, start, stop)
+        return w
+
+    def to(self, device: torch.device) -> Subspace:
+        """The same on another device."""
+        return Subspace(self.origin.to(device), self.basis.to(device), self.angle)
+
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """Inner products (K + 1, K + 1) of origin and directions, float64."""
+        vectors, size = (self.origin, *self.basis), self.origin.shape[-1]
+        step = size if size <= WHOLE else PIECE
+        found = np.zeros((len(vectors), len(vectors)))
+        for start in range(0, size, step):
+            part = [v[start : start + step].double().cpu().numpy() for v in vectors]
+            found += [[(a * b).sum() for a in part] for b in part]
+        return found
 
     def project(self, w: Tensor) -> Tensor:
         """Least-squares coordinates (*n, K) of weights (*n, P), float64."""
-        q, r = orthonormal(self.basis.cpu().numpy())
-        offsets = (w.to(self.origin) - self.origin).cpu().numpy().reshape(-1, len(self.origin))
-        parts = np.array([(offset * q).sum(-1) for offset in offsets]).reshape(-1, len(q))  # one at a time: P may be large
+        q, r = orthonormal(self.basis.double().cpu().numpy())
+        origin, rows = self.origin.double().cpu().numpy(), w.reshape(-1, len(self.origin))
+        parts = np.array([((row.double().cpu().numpy() - origin) * q).sum(-1) for row in rows])  # P may be large
+        parts = parts.reshape(-1, len(q))
         z = np.linalg.solve(r, parts.T).T
         return torch.tensor(z, device=self.origin.device).reshape(*w.shape[:-1], len(self.basis))
 
     def residual(self, w: Tensor) -> Tensor:
         """Distance (*n,) of weights (*n, P) from the subspace."""
-        return (w.to(self.origin) - self.lift(self.project(w))).norm(dim=-1)
+        if w.ndim > 1 and w.shape[-1] > WHOLE:
+            return torch.stack([self.residual(row) for row in w])
+        return (w.to(self.origin.device, torch.float64) - self.lift(self.project(w))).norm(dim=-1)
+
+
+def mapped(origin: np.ndarray, basis: np.ndarray, angle: float = 90.0) -> Subspace:
+    """A subspace whose origin (P,) and directions (K, P) stay in files: arrays as ``numpy.load(path, mmap_mode="r")`` gives
+    them, or numpy's view of a mapped safetensors file. Nothing is copied; what is written to them changes the subspace."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch has no word for memory that must not be written, and here nobody does
+        return Subspace(torch.from_numpy(origin), torch.from_numpy(basis), angle)
 
 
 def orthonormal(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

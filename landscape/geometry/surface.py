@@ -2,6 +2,7 @@
 
 ``geometry.ways`` chooses: stacks of linear layers take the way of ``geometry.affine``, networks whose layers could be read
 that of ``geometry.folded``, and other modules run one network at a time. Each way one thread a core with one torch thread.
+On a GPU several points go together (``geometry.together``), as many as its memory takes.
 """
 
 from __future__ import annotations
@@ -14,15 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.geometry import ways
+from landscape.errors import BadInput
+from landscape.geometry import precision, ways
 from landscape.geometry.affine import Forward, Layers
 from landscape.geometry.subspace import Subspace
+from landscape.geometry.together import MOST, Together
+from landscape.networks.accelerator import Room, free_bytes, numbers
 from landscape.networks.net import Buffers
 from landscape.training.task import Task
 
 BATCH = 512  # examples of one forward pass of a module
 CHUNK = 32  # points a thread takes at a time
 CHUNK_BYTES = 16 * 2**20  # of the weights and outputs of those points
+STAYS = 0.3  # of a GPU's free memory that origin and directions may take
+HELD = 2**31  # bytes that the weights of networks which are evaluated at the same time may take
 
 
 class Evaluator:
@@ -30,33 +36,64 @@ class Evaluator:
 
     Values are float64 numpy arrays, sums of per-example values in float64. Results do not depend on how the points are
     divided among threads. With BatchNorm, statistics are re-estimated for every point unless ``buffers`` are given.
-    ``way`` forces one (see ``ways.chosen``); ``said`` is the one taken, as a result's info keeps it.
+    ``way`` forces one (see ``ways.chosen``); ``said`` is the one taken, as a result's info keeps it. The task's precision
+    decides on the numbers that are used (``run`` is the task in them); in a lower one the first points are evaluated in
+    float32 too, and ``said`` tells how far ``off`` they were, relative to the loss above its floor, at ``checked`` points.
     """
 
     def __init__(self, task: Task, subspace: Subspace, splits: Sequence[str] = ("train", "test"),
                  buffers: Buffers | None = None, threads: int | None = None, way: str | dict | None = None):
-        x = task.splits[splits[0]][0]
-        self.task, self.splits, self.buffers, self.dtype, self.device = task, tuple(splits), buffers, task.dtype, x.device
-        self.subspace = Subspace(subspace.origin.to(self.device), subspace.basis.to(self.device), subspace.angle)
-        self.threads = 1 if self.device.type != "cpu" else threads or len(os.sched_getaffinity(0))
-        vectors = torch.cat([subspace.origin[None], subspace.basis]).cpu().numpy()
-        self._squares = np.array([[(a * b).sum() for a in vectors] for b in vectors])
-        self.way, self.chunk = ways.chosen(task, buffers is None, way), 1
+        told = way if isinstance(way, dict) else {}
+        self.task, self.splits, self.buffers = task, tuple(splits), buffers
+        self.precision = told.get("precision") or precision.name_of(task)
+        self.run = precision.in_precision(task, precision.PRECISIONS.get(self.precision, task.dtype))
+        self.dtype, self.device = self.run.dtype, task.splits[splits[0]][0].device
+        self._buffers = precision.cast_buffers(buffers, self.dtype) if self.run is not task else buffers
+        self.subspace = subspace if self._stays(subspace) else subspace.to(self.device)
+        self.threads = 1 if self.device.type != "cpu" else self._side_by_side(threads)
+        self._squares = subspace.squares
+        self.way, self.chunk = ways.chosen(self.run, buffers is None, way), 1
         self.said = self.way.said(self.threads)
-        self._points = {"batched": self._dense, "folded": self._tiled, "module": self._modules}[self.way.kind]
+        if self.precision in precision.LOWER:
+            self._check = precision.Check(self._in_float32, task.likelihood.floor)
+            self._check.points, self._check.off = told.get("checked", 0), told.get("off", 0.0)
+            self.said |= {"precision": self.precision, **self._check.said}
+        self._points = {"batched": self._dense, "folded": self._tiled, "module": self._modules,
+                        "together": self._several}[self.way.kind]
         if self.way.kind == "batched":
             self._prepare_layers()
         elif self.way.kind == "folded":
             self._prepare_tiles()
+        elif self.way.kind == "together":
+            with numbers(self.device):
+                self.together = Together(self.run, self.subspace, self.splits, self._buffers, self._in_one)
+            self.room, self.chunk = Room(self.device, self.together.most), MOST if self.device.type == "cuda" else CHUNK
+
+    def _side_by_side(self, threads: int | None) -> int:
+        """One thread a core, fewer for networks so large that as many copies would not fit."""
+        each = self.task.net.size * self.dtype.itemsize
+        return threads or max(1, min(len(os.sched_getaffinity(0)), HELD // max(1, each)))
+
+    def _stays(self, subspace: Subspace) -> bool:
+        """Whether origin and directions stay where they are, the host or a file, as they would crowd the device."""
+        if self.device.type != "cuda":
+            return self.device == subspace.origin.device
+        size = sum(each.numel() * each.element_size() for each in (subspace.origin, subspace.basis))
+        return size > STAYS * free_bytes(self.device)
+
+    def _in_float32(self, z: np.ndarray) -> dict[str, np.ndarray]:
+        exact = Evaluator(precision.reference(self.task), self.subspace, self.splits,
+                          precision.cast_buffers(self.buffers, torch.float32), self.threads)
+        return exact(z)
 
     @property
     def _in_one(self) -> bool:
         """Whether the test set is judged with the statistics of itself, and nothing else is asked for."""
-        free = self.task.net.batchnorm and self.buffers is None
-        return free and self.task.own_statistics and self.splits == ("test",)
+        free = self.run.net.batchnorm and self.buffers is None
+        return free and self.run.own_statistics and self.splits == ("test",)
 
     def _prepare_layers(self) -> None:
-        task = self.task
+        task = self.run
         self.layers = Layers(task.net.layers, self.subspace, self.dtype)
         self._idle: list[Forward] = []  # memory that no thread is using
         self._tiles = {split: self.layers.tiles(task.splits[split][0]) for split in self.splits}
@@ -65,7 +102,7 @@ class Evaluator:
 
     @torch.no_grad()
     def _prepare_tiles(self) -> None:
-        folded, width, task = self.way.folded, self.way.width, self.task
+        folded, width, task = self.way.folded, self.way.width, self.run
         self._tiles = {s: folded.batch(task.splits[s][0], width, moments=self._in_one) for s in self.splits}
         free = folded.norms and self.buffers is None and not self._in_one
         self._batches = [folded.batch(x, width, moments=True) for x in task.batchnorm_batches] if free else []
@@ -79,16 +116,21 @@ class Evaluator:
         starts = list(range(0, len(z), self.chunk))
         outer = torch.get_num_threads()
         try:
-            self._run_chunks(z, starts, results, progress)
+            with numbers(self.device, tf32=self.precision == "tf32"):
+                self._run_chunks(z, starts, results, progress)
         finally:
             torch.set_num_threads(outer)
-        return self._named(z, results)
+        found = self._named(z.cpu(), results)
+        if self.precision in precision.LOWER:
+            self._check.see(z.cpu().numpy(), found)
+            self.said |= self._check.said
+        return found
 
     def _run_chunks(self, z, starts, results, progress) -> None:
         def work(i: int) -> int:
             with torch.no_grad():
                 part = z[i : i + self.chunk]
-                results[:, i : i + self.chunk] = self._points(part)
+                results[:, i : i + self.chunk] = self._points(part).cpu()  # the one time a chunk waits for the device
             return len(part)
 
         done = 0
@@ -117,7 +159,7 @@ class Evaluator:
         penalty = self.penalty(z)
         named = {}
         for i, split in enumerate(self.splits):
-            nll, error = results[2 * i], self.task.likelihood.combine(results[2 * i + 1])
+            nll, error = results[2 * i], self.run.likelihood.combine(results[2 * i + 1])
             named |= {f"{split}_nll": nll.numpy(), f"{split}_error": error.numpy(), f"{split}_loss": nll.numpy() + penalty}
         return named
 
@@ -133,8 +175,21 @@ class Evaluator:
 
     def _aligned(self, z) -> Tensor:
         """Coordinates (N, K) in torch's own memory: the last bit of a product may depend on where its factors start."""
-        origin, basis = self.subspace.origin, self.subspace.basis
-        return torch.tensor(np.asarray(z), dtype=torch.float64, device=origin.device).view(-1, len(basis))
+        return torch.tensor(np.asarray(z), dtype=torch.float64, device=self.device).view(-1, len(self.subspace.basis))
+
+    def _several(self, z: Tensor) -> Tensor:
+        """The same of several points at once; where memory runs out, of fewer."""
+        try:
+            return torch.cat(self.room.parts(len(z), lambda part: self.together(z[part])), 1)
+        except torch.OutOfMemoryError as error:
+            raise BadInput(f"One network with its examples does not fit into the memory of {self.device} ({error}). Choose "
+                           "precision=bfloat16, fewer examples, or device=cpu.") from None
+
+    @torch.no_grad()
+    def on_device(self, z: Tensor) -> Tensor:
+        """Mean NLL and error of each split (2 S, N) float64 for z (N, K) float64 there: nothing leaves the device."""
+        with numbers(self.device, tf32=self.precision == "tf32"):
+            return self._several(z)
 
     def _dense(self, z: Tensor) -> Tensor:
         """Mean NLL and error of each split (2 S, n) for a chunk of points (n, K)."""
@@ -144,44 +199,44 @@ class Evaluator:
             forward = Forward(self.layers)
         out = []
         for split in self.splits:
-            out += self.task.likelihood.means(forward(z, self._tiles[split]), self.task.splits[split][1])
+            out += self.run.likelihood.means(forward(z, self._tiles[split]), self.run.splits[split][1])
         self._idle.append(forward)
-        return torch.stack(out).cpu()
+        return torch.stack(out)
 
     def _modules(self, z: Tensor) -> Tensor:
-        out = torch.empty(2 * len(self.splits), len(z), dtype=torch.float64)
-        for p, w in enumerate(self.subspace.lift(z)):
-            w = w.to(self.dtype)
-            in_one = self._in_one
-            buffers = self.task.buffers(w) if self.buffers is None and not in_one else self.buffers
+        task, in_one = self.run, self._in_one
+        out = torch.empty(2 * len(self.splits), len(z), dtype=torch.float64, device=self.device)
+        for p, place in enumerate(z):
+            w = self.subspace.lifted(place, self.dtype, self.device)
+            buffers = task.buffers(w) if self.buffers is None and not in_one else self._buffers
             for s, split in enumerate(self.splits):
-                x, y = self.task.splits[split]
-                sums = torch.zeros(2, dtype=torch.float64)
+                x, y = task.splits[split]
+                sums = torch.zeros(2, dtype=torch.float64, device=self.device)
                 if in_one:
-                    sums += self._sums(self.task.net.on_own_statistics(w, x), y)
+                    sums += self._sums(task.net.on_own_statistics(w, x), y)
                 else:
-                    batch = self.task.batch or BATCH
+                    batch = task.batch or BATCH
                     for i in range(0, len(x), batch):
-                        sums += self._sums(self.task.net(w, x[i : i + batch], buffers), y[i : i + batch])
+                        sums += self._sums(task.net(w, x[i : i + batch], buffers), y[i : i + batch])
                 out[2 * s : 2 * s + 2, p] = sums / len(x)
         return out
 
     def _tiled(self, z: Tensor) -> Tensor:
         """The same by the layers one by one, tile by tile."""
         out, folded = torch.empty(2 * len(self.splits), len(z), dtype=torch.float64), self.way.folded
-        for p, w in enumerate(self.subspace.lift(z)):
-            w = w.to(self.dtype)
+        for p, place in enumerate(z):
+            w = self.subspace.lifted(place, self.dtype)
             if self._batches:
-                weights = folded.weights(w, folded.estimate(w, self._batches, self.task.own_statistics))
+                weights = folded.weights(w, folded.estimate(w, self._batches, self.run.own_statistics))
             elif not self._in_one:
-                weights = folded.weights(w, folded.stored(self.buffers))
+                weights = folded.weights(w, folded.stored(self._buffers))
             for s, split in enumerate(self.splits):
-                batch, y = self._tiles[split], self.task.splits[split][1]
+                batch, y = self._tiles[split], self.run.splits[split][1]
                 outputs = folded.on_own_statistics(w, batch) if self._in_one else folded.outputs(weights, batch)
                 out[2 * s : 2 * s + 2, p] = self._sums(outputs, y) / len(y)
         return out
 
     def _sums(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Sums (2,) over examples of loss and error."""
-        likelihood = self.task.likelihood
-        return torch.stack([likelihood.nll(outputs, y).double().sum(), likelihood.error(outputs, y).double().sum()]).cpu()
+        likelihood = self.run.likelihood
+        return torch.stack([likelihood.nll(outputs, y).double().sum(), likelihood.error(outputs, y).double().sum()])

@@ -1,4 +1,5 @@
-"""Which way an evaluator takes: batched layers, folded tiles, or the module itself, one network after the other.
+"""Which way an evaluator takes: batched layers, folded tiles, several networks together (on a GPU), or the module itself,
+one network after the other.
 
 Structure decides and is not believed: what was read off a module must give its outputs, and its BatchNorm statistics, on
 examples at two random weight vectors in float64. Then a few examples are timed both ways. The choice between bits is never
@@ -18,16 +19,19 @@ import torch
 from torch import Tensor
 
 from landscape.errors import BadInput
+from landscape.geometry import together
 from landscape.geometry.folded import Folded
 from landscape.networks.net import Buffers, Net
 from landscape.networks.steps import NotRead, Step, steps_of
 from landscape.training.task import Task
 
-KINDS = ("batched", "folded", "module")
+KINDS = ("batched", "folded", "module", "together")
 VARIABLE = "LANDSCAPE_WAY"
 EXAMPLES, TILE = 5, 3  # what is compared: two tiles of different sizes
 EQUAL = 1e-7  # of the largest number, in float64
 CLEARLY = 2.0  # how much faster the module must be to be taken
+LARGE = 2**23  # weights of a stack of linear layers from which on no group of networks is held, but one a thread
+FOLDED = 2**26  # weights up to which the layers are read and compared with the module, in copies in float64
 PROBE = 0.1  # seconds that the timing of one way may take, about
 
 _read: WeakKeyDictionary[Net, dict] = WeakKeyDictionary()
@@ -47,6 +51,7 @@ class Way:
         each = "one thread" if threads == 1 else f"{threads} threads"
         words = {"batched": f"layers of several points at once, the first one affine in the coordinates, on {each}",
                  "folded": f"tiles of {self.width} examples on {each}",
+                 "together": "several networks at once",
                  "module": f"runs of the module itself on {each}" + (f" ({self.why})" if self.why else "")}[self.kind]
         if self.kind == "folded" and self.folded.norms:
             words = f"layers with BatchNorm folded in, {words}"
@@ -65,6 +70,13 @@ def chosen(task: Task, re_estimate: bool, wanted: str | dict | None = None) -> W
                        "module or auto.")
     if kind == "module":
         return Way("module", why="as asked for")
+    if kind == "together" or (kind is None and x.device.type != "cpu"):
+        why = together.refused(task, re_estimate)
+        if why and kind is not None:
+            raise BadInput(f"{VARIABLE}=together is not possible for {_name(task.net)}: {why}. Use module or auto.")
+        return Way("module", why=why) if why else Way("together")
+    if kind is None and task.net.layers and task.net.size > LARGE:
+        return Way("module", why="so large that one vector of its weights at a time is held")
     if kind == "batched" or (kind is None and task.net.layers):
         return Way("batched")
     try:
@@ -107,6 +119,8 @@ def _folded(task: Task, x: Tensor) -> tuple[Folded, int]:
         raise NotRead("it is given a fixed number of examples at a time")
     if not x.is_floating_point():
         raise NotRead("its inputs are no real numbers")
+    if task.net.size > FOLDED:
+        raise NotRead("so large that one vector of its weights at a time is held")
     known, key = _read.setdefault(task.net, {}), (tuple(x.shape[1:]), task.dtype)
     if key not in known:
         try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.errors import BadInput
@@ -22,10 +22,12 @@ class Net:
 
     The module handed in is copied and never changed: not its parameters, buffers or mode. Tied parameters appear once
     in ``w``. Evaluation runs with dropout off and stored BatchNorm statistics; ``training=True`` runs the module in
-    training mode, updating the ``buffers`` handed in.
+    training mode, updating the ``buffers`` handed in. Several networks that are no stack of linear layers run one after the
+    other on a CPU and all at once (``many``) on a GPU, or wherever ``together`` says so, if the module allows it.
     """
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module, together: bool | None = None):
+        self.together, self._goes = together, {}
         self._original = copy.deepcopy(module).requires_grad_(False).eval()
         named = dict(self._original.named_parameters())
         self.names = tuple(named)
@@ -79,6 +81,8 @@ class Net:
             return self._one(w, x, self.buffers if buffers is None else buffers, training)
         if self.layers:
             return dense.forward(self.layers, w, x.flatten(1))
+        if self.at_once(x) and self.refused(x, training) is None:
+            return self.many(w, x, buffers, "training" if training else "evaluation")
         return torch.stack(
             [self._one(v, x, self.buffers if buffers is None else row(buffers, i, self), training) for i, v in enumerate(w)]
         )
@@ -87,12 +91,102 @@ class Net:
         """Outputs (N, B, ...) of network i on its own batch x[i]; w (N, P), x (N, B, ...), buffers (N, ...)."""
         if self.layers:
             return dense.forward(self.layers, w, x.flatten(2))
+        if self.at_once(x) and self.refused(x[0], training) is None:
+            return self.many(w, x, buffers, "training" if training else "evaluation", own=True)
         return torch.stack(
             [
                 self._one(w[i], x[i], self.buffers if buffers is None else row(buffers, i, self), training)
                 for i in range(len(w))
             ]
         )
+
+    def many(self, w: Tensor, x: Tensor, buffers: Buffers | None = None, mode: str = "evaluation", own: bool = False,
+             ) -> Tensor:
+        """Outputs (N, B, ...) of w (N, P) in one call for all (``torch.func.vmap``) on shared x, or ``own`` x (N, B, ...).
+
+        In training mode the ``buffers`` handed in, which then have a leading axis N, are updated. ``refused`` says whether
+        the module can be run so.
+        """
+        module, given = self._module(mode), self.buffers if buffers is None else buffers
+        dims = {name: 0 if given[name].ndim > b.ndim else None for name, b in self._original.named_buffers()}
+        given = {name: given[name] for name in dims}
+        moved = mode != "evaluation" and any(dim == 0 for dim in dims.values())
+
+        def one(named: Buffers, held: Buffers, inputs: Tensor) -> tuple[Tensor, Buffers]:
+            found = outputs_of(functional_call(module, (named, held), (inputs,)))
+            return found, ({name: b for name, b in held.items() if dims[name] == 0} if moved else {})
+
+        found, after = vmap(one, (0, dims, 0 if own else None), randomness="different")(dict(self.unflatten(w)), given, x)
+        for name, b in after.items():
+            if b.data_ptr() != given[name].data_ptr():
+                given[name].copy_(b)
+        return found
+
+    def refused(self, x: Tensor, training: bool = False) -> str | None:
+        """Why several networks cannot run at once on examples like x (B, ...), None if they can: it is tried, and the
+        outputs of two networks are held against those of each alone."""
+        key = (tuple(x.shape[1:]), x.dtype, x.device, training)
+        if key not in self._goes:
+            self._goes[key] = self._tried(x[:4], training)
+        return self._goes[key]
+
+    @torch.no_grad()
+    def _tried(self, x: Tensor, training: bool) -> str | None:
+        if training and any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p for m in self._original.modules()):
+            return "it has dropout, whose random numbers would be others"
+        start, mode = self.initial.to(x.device), "training" if training else "evaluation"
+        w = torch.stack([start, 0.9 * start])
+        try:
+            alone, together = ([{n: b.clone() for n, b in self.buffers.items()} for _ in w] for _ in range(2))
+            expected = torch.stack([self._one(v, x, b, training) for v, b in zip(w, alone, strict=True)])
+            stacked = stack(together)
+            found = self.many(w, x, stacked, mode)
+            pairs = [(found, expected), *((stacked[n], b) for n, b in stack(alone).items())]
+            same = all(_alike(a, b) for a, b in pairs)
+        except Exception as error:  # whatever a foreign forward raises: it is then run as it is
+            return f"it could not be run for several networks at once: {type(error).__name__}"
+        return None if same else "several networks at once do not give the outputs of each"
+
+    def at_once(self, x: Tensor) -> bool:
+        """Whether several networks are to run at once where x is."""
+        return x.device.type == "cuda" if self.together is None else self.together
+
+    def estimate_many(self, w: Tensor, batches: Sequence[Tensor], buffers: Buffers | None = None,
+                      biased: bool = False) -> Buffers:
+        """``estimate_batchnorm`` of w (N, P) in one call for each batch: buffers with a leading axis N."""
+        given = {name: b.expand(len(w), *b.shape).clone() if b.ndim == like.ndim else b.clone()
+                 for (name, like), b in zip(self._original.named_buffers(), self._ordered(buffers), strict=True)}
+        norms = self._norms(self._module("several"))
+        for prefix in norms:
+            given[f"{prefix}running_mean"].zero_()
+            given[f"{prefix}running_var"].fill_(1)
+            if f"{prefix}num_batches_tracked" in given:
+                given[f"{prefix}num_batches_tracked"].zero_()
+        for k, x in enumerate(batches):
+            for child in norms.values():
+                child.momentum = 1 / (k + 1)  # so that what is kept is the mean of the batches
+            self.many(w, x, given, "several")
+        for prefix, child in norms.items() if biased else ():
+            given[f"{prefix}running_var"].mul_((child.counted - 1) / child.counted)
+        return given
+
+    def many_on_own_statistics(self, w: Tensor, x: Tensor, buffers: Buffers | None = None) -> Tensor:
+        """``on_own_statistics`` of w (N, P): outputs (N, B, ...)."""
+        held = {name: b.expand(len(w), *b.shape).clone() for name, b in
+                zip((n for n, _ in self._original.named_buffers()), self._ordered(buffers), strict=True)}
+        for child in self._norms(self._module("several")).values():
+            child.momentum = 1.0
+        return self.many(w, x, held, "several")
+
+    def _ordered(self, buffers: Buffers | None) -> list[Tensor]:
+        found = self.buffers if buffers is None else buffers
+        return [found[name] for name, _ in self._original.named_buffers()]
+
+    @staticmethod
+    def _norms(module: nn.Module) -> dict[str, nn.Module]:
+        """BatchNorm layers by the prefix of their buffers."""
+        return {f"{name}." if name else "": child for name, child in module.named_modules()
+                if isinstance(child, _BatchNorm) and child.track_running_stats}
 
     def estimate_batchnorm(self, w: Tensor, batches: list[Tensor], buffers: Buffers | None = None,
                            biased: bool = False) -> Buffers:
@@ -105,8 +199,7 @@ class Net:
         """
         buffers = {name: b.clone() for name, b in (self.buffers if buffers is None else buffers).items()}
         module = self._module("statistics")
-        norms = {f"{name}." if name else "": child for name, child in module.named_modules()
-                 if isinstance(child, _BatchNorm) and child.track_running_stats}
+        norms = self._norms(module)
         for prefix in norms:
             buffers[f"{prefix}running_mean"].zero_()
             buffers[f"{prefix}running_var"].fill_(1)
@@ -127,7 +220,7 @@ class Net:
 
     def to(self, device=None, dtype=None) -> Net:
         """The same network on another device or in another precision."""
-        return Net(copy.deepcopy(self._original).to(device=device, dtype=dtype))
+        return Net(copy.deepcopy(self._original).to(device=device, dtype=dtype), self.together)
 
     def _one(self, w: Tensor, x: Tensor, buffers: Buffers, training: bool) -> Tensor:
         mode = "training" if training else "evaluation"
@@ -136,12 +229,13 @@ class Net:
     def _module(self, mode: str) -> nn.Module:
         """This thread's copy in the mode asked for (``functional_call`` swaps attributes, so threads must not share)."""
         if not hasattr(self._modules, mode):
-            module = copy.deepcopy(self._original).train(mode == "training")
-            if mode == "statistics":
+            shared = {id(p): p for p in self._original.parameters()}  # those of a call take their place
+            module = copy.deepcopy(self._original, shared).train(mode == "training")
+            if mode in ("statistics", "several"):
                 for child in module.modules():
                     if isinstance(child, _BatchNorm):
                         child.train()
-                        child.momentum = None
+                        child.momentum = None if mode == "statistics" else 1.0
                         child.register_forward_hook(_count)
             setattr(self._modules, mode, module)
         return getattr(self._modules, mode)
@@ -150,6 +244,15 @@ class Net:
 def _count(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
     """Note how many numbers of a channel its statistics were made of."""
     module.counted = out.numel() // out.shape[1]
+
+
+def _alike(found: Tensor, expected: Tensor) -> bool:
+    """Equal up to what sums in another order may change."""
+    if not expected.is_floating_point():
+        return torch.equal(found, expected)
+    near = max(1e-3, 16 * torch.finfo(expected.dtype).eps)
+    return torch.allclose(found.double(), expected.double(), rtol=near,
+                          atol=near * float(expected.double().abs().max()) + 1e-12)
 
 
 def outputs_of(found) -> Tensor:

@@ -6,16 +6,18 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from landscape.networks.accelerator import Room, numbers
 from landscape.networks.net import Buffers
 from landscape.posteriors.stack import Stack
 from landscape.training.task import Task
 
 ROOM_BYTES = 2**24  # of the activations of the networks that go through a stack of linear layers together
-GPU_BYTES = 2**31
+MOST = 4096  # networks at once on a GPU
 EXAMPLES = 2000  # of one pass through a stack of linear layers
 BATCH = 512  # of one pass through another module, unless its task says otherwise
 SHARED = 8  # networks from which on it pays to use a second core
@@ -27,7 +29,8 @@ class Likelihood:
     Dropout is off. With BatchNorm the statistics are re-estimated for every w as the task does, unless ``buffers`` holds
     them fixed. Derivatives take statistics as constants: exact with fixed ones; with re-estimated ones the value is exact
     and the gradient leaves out how the statistics move (a Metropolis step keeps a chain exact nevertheless, since leapfrog
-    is reversible and keeps volume with any force). On a CPU many networks are shared among one thread a core.
+    is reversible and keeps volume with any force). On a CPU many networks are shared among one thread a core; on a GPU as
+    many go at once as fit into its memory, and nothing waits for it.
     """
 
     def __init__(self, task: Task, buffers: Buffers | None = None, threads: int | None = None):
@@ -35,6 +38,7 @@ class Likelihood:
         self.x, self.y = task.splits["train"]
         self.device = self.x.device
         self.threads = 1 if self.device.type != "cpu" else threads or len(os.sched_getaffinity(0))
+        self.room = Room(self.device, MOST) if self.device.type == "cuda" else None
         self._pool: ThreadPoolExecutor | None = None
         self._stack = Stack(task.net.layers) if task.net.layers else None
         if self._stack:
@@ -59,6 +63,10 @@ class Likelihood:
 
     def _shared(self, work, w: Tensor) -> tuple[Tensor, ...]:
         """The work on all networks, divided among threads where there are enough of them."""
+        if self.room is not None:
+            with numbers(self.device):
+                found = self.room.parts(len(w), lambda part: work(w[part]))
+            return tuple(torch.cat(pieces) for pieces in zip(*found, strict=True))
         with one_thread(self.device):
             if self.threads == 1 or len(w) < SHARED:
                 return work(w)
@@ -86,11 +94,13 @@ class Likelihood:
         size, together = self.task.batch or BATCH, 1
         if self._stack:
             size = min(n, EXAMPLES)
-            room = 2 * w.element_size() * size * sum(layer.outputs for layer in self._stack.layers)
-            together = max(1, (ROOM_BYTES if self.device.type == "cpu" else GPU_BYTES) // room)
+            held = 2 * w.element_size() * size * sum(layer.outputs for layer in self._stack.layers)
+            together = max(1, ROOM_BYTES // held) if self.room is None else len(w)
+        elif self.many:
+            together = len(w)
         for i in range(0, len(w), together):
             free = self.task.net.batchnorm and self.buffers is None
-            buffers = self.task.buffers(w[i]) if free else self.buffers
+            buffers = self.buffers if not free else self._statistics(w[i : i + together])
             for start in range(0, n, size):
                 chosen = slice(start, min(start + size, n))
                 yield slice(i, i + together), chosen if examples is None else examples[chosen], buffers
@@ -103,12 +113,34 @@ class Likelihood:
         return self._stack.gradients(w, x, loss) if slopes else (self._stack.values(w, x, loss),)
 
     def _module(self, w: Tensor, examples: slice | Tensor, buffers: Buffers | None, slopes: bool) -> tuple[Tensor, ...]:
-        """One network (1, P) that is any module."""
+        """One network (1, P) that is any module, or all of w (n, P) at once where the module allows it."""
+        if self.many:
+            return self._modules(w, examples, buffers, slopes)
         leaf = w[0].clone().requires_grad_(slopes)
         with torch.set_grad_enabled(slopes):
             nll = self.task.likelihood.nll(self.task.net(leaf, self.x[examples], buffers), self.y[examples])
             found = (nll.detach().sum(dtype=torch.float64)[None],)
             return (*found, torch.autograd.grad(nll.sum(), leaf)[0][None]) if slopes else found
+
+
+    def _modules(self, w: Tensor, examples: slice | Tensor, buffers: Buffers | None, slopes: bool) -> tuple[Tensor, ...]:
+        leaf = w.detach().clone().requires_grad_(slopes)
+        with torch.set_grad_enabled(slopes):
+            nll = self.task.likelihood.nll(self.task.net.many(leaf, self.x[examples], buffers), self.y[examples])
+            found = (nll.detach().sum(-1, dtype=torch.float64),)
+            return (*found, torch.autograd.grad(nll.sum(), leaf)[0]) if slopes else found
+
+    @cached_property
+    def many(self) -> bool:
+        """Whether several networks that are no stacks of linear layers run at once."""
+        net = self.task.net
+        return not net.layers and net.at_once(self.x) and net.refused(self.x) is None
+
+    def _statistics(self, w: Tensor) -> Buffers:
+        """Of BatchNorm, for one network or for several."""
+        if not self.many:
+            return self.task.buffers(w[0])
+        return self.task.net.estimate_many(w, self.task.batchnorm_batches, None, self.task.own_statistics)
 
 
 @contextmanager

@@ -200,7 +200,10 @@ class Posterior(Target):
         if self.space.kind == "weights" or not self.task.net.layers:  # no affine first layer to gain from
             parts = z.split(max(1, CHUNK_BYTES // (8 * self.task.net.size)))
             return torch.cat([self.likelihood.values(self.space.lift(part)) for part in parts]) / self.temperature
-        nll = torch.as_tensor(self.evaluator(z.cpu().numpy())["train_nll"]).to(z)
+        if self.evaluator.way.kind == "together":
+            nll = self.evaluator.on_device(z)[0]
+        else:
+            nll = torch.as_tensor(self.evaluator(z.cpu().numpy())["train_nll"]).to(z)
         return -nll * (self.examples / self.temperature)
 
     def _likelihood_gradient(self, z: Tensor, examples: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ def compute(s: Averaging, context) -> None:
     statistics(walk, context)
     principal = principal_of(s, walk)
     context.save("components", components(s, walk, principal))
-    planes = drawn(walk, flats(s, walk, principal))
+    planes = drawn(walk, flats(s, walk, principal), s.precision)
     drawings = {name: draw(each, context, s.grid, s.margin, s.picture, s.tolerance) for name, each in planes.items()}
     for drawing in drawings.values():  # a first picture of each before any gets finer
         next(drawing, None)

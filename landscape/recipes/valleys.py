@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from landscape.results import Profile, Summary
 from landscape.training.task import Task
 
 STEPS = 61  # points on a profile, as in the paper
+HELD = 2**27  # bytes of the networks of a path that are held at a time
 NAMES = ("optima", *KINDS)
 TITLES = {"bezier": "Bezier curve", "chain": "Polygonal chain"}
 
@@ -32,7 +33,8 @@ def compute(s: settings.Valleys, context) -> None:
     shapes = _shapes(s, task, optima(s, context, needed=3), curve_points)
     curves, buffers = shapes.curves, shapes.buffers
     said = {"batchnorm": shapes.batchnorm, "task": s.task}
-    planes = {name: Plane(name, flat.title, task, flat.subspace, flat.marks, flat.path, buffers, said)
+    drawn = replace(task, precision=s.precision)
+    planes = {name: Plane(name, flat.title, drawn, flat.subspace, flat.marks, flat.path, buffers, said)
               for name, flat in shapes.flats.items()}
     drawings = [draw(each, context, s.grid, s.margin, s.picture, s.tolerance) for each in planes.values()]
     for drawing in drawings:  # a first picture of all three before any gets finer
@@ -72,12 +74,12 @@ def places(s: settings.Valleys, reader) -> Places:
 
 @dataclass(frozen=True, eq=False)
 class _Flat:
-    """A plane before anything is evaluated on it; marks and path as in ``planes.Plane``."""
+    """A plane before anything is evaluated on it; marks as in ``planes.Plane``, ``path`` (T, 2) in its coordinates."""
 
     title: str
     subspace: Subspace
     marks: list[tuple[str, str, torch.Tensor]]
-    path: torch.Tensor | None = None
+    path: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,22 +114,35 @@ def _flats(w: torch.Tensor, seeds: list[int], curves: dict[str, Curve]) -> dict[
         away = (free - 0.5 * (w[0] + w[1])).norm(dim=1) if len(free) > 1 else torch.zeros(1)
         marks = ends + [(name, "bend", bend) for name, bend in bends(curves[kind])]
         sub = plane(w[0].cpu(), w[1].cpu(), free[int(away.argmax())].cpu())
-        made[kind] = _Flat(TITLES[kind], sub, marks, Curve(curves[kind].points.double(), kind).at(t))
+        exact = Curve(curves[kind].points.double(), kind)
+        walked = [sub.project(exact.at(part).cpu()).numpy() for part in t.split(_together(w))]
+        made[kind] = _Flat(TITLES[kind], sub, marks, np.concatenate(walked))
     return made
 
 
 def _profile(name: str, curve: Curve, task: Task, planes: dict[str, Plane], buffers) -> Profile:
     """Every metric along a path, each point evaluated directly; its coordinates in the planes it belongs to."""
     t = torch.linspace(0, 1, STEPS, dtype=torch.float64)
-    exact = Curve(curve.points.double(), curve.kind).at(t)
-    w = exact.to(curve.points)
-    values = {}
-    for split in SPLITS:
-        found = task.evaluate(w, split, buffers)
-        values |= {f"{split}_{q}": found[q].numpy() for q in ("nll", "error", "loss")}
-    lengths = (exact[1:] - exact[:-1]).norm(dim=1).cpu().numpy()
-    where = {k: p.subspace.project(exact.cpu()).numpy() for k, p in planes.items() if name == "segment" or k == name}
-    return Profile(name, t.numpy(), np.concatenate([[0.0], np.cumsum(lengths)]), values, where)
+    double, values, lengths, last = Curve(curve.points.double(), curve.kind), {}, [0.0], None
+    where = {k: [] for k in planes if name == "segment" or k == name}
+    for part in t.split(_together(curve.points)):
+        exact = double.at(part)
+        for split in SPLITS:
+            found = task.evaluate(exact.to(curve.points), split, buffers)
+            for q in ("nll", "error", "loss"):
+                values.setdefault(f"{split}_{q}", []).append(found[q].numpy())
+        rows = exact if last is None else torch.cat([last, exact])
+        lengths.extend((rows[1:] - rows[:-1]).norm(dim=1).tolist())
+        last = exact[-1:].clone()
+        for k, coordinates in where.items():
+            coordinates.append(planes[k].subspace.project(exact.cpu()).numpy())
+    return Profile(name, t.numpy(), np.cumsum(lengths), {m: np.concatenate(v) for m, v in values.items()},
+                   {k: np.concatenate(z) for k, z in where.items()})
+
+
+def _together(points: torch.Tensor) -> int:
+    """How many networks like these (B, P) are held at a time, in float64."""
+    return max(1, HELD // (8 * points.shape[-1]))
 
 
 def _summary(s: settings.Valleys, context, profiles: dict[str, Profile], planes: list[str]) -> dict:

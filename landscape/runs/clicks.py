@@ -24,12 +24,14 @@ from landscape import ROOT, catalog
 from landscape.errors import BadInput, LandscapeError, StoreError
 from landscape.runs.channel import Channel, answered, receive, send
 from landscape.runs.context import Reader, run_job
+from landscape.runs.estimates import known
 from landscape.runs.library import Library
 from landscape.runs.records import UNFINISHED, Run, encode, identify
 from landscape.runs.region import checked_region
 from landscape.runs.shelf import Shelf
 from landscape.runs.store import Store
 from landscape.runs.where import checked, text
+from landscape.settings import restored
 
 PRELOAD = ("landscape.recipes.opening", "landscape.recipes.valleys", "landscape.recipes.network", "sklearn.datasets")
 PATIENCE = 100.0  # seconds after which a click is given up and the process ended
@@ -131,6 +133,20 @@ class Opener:
         meta, arrays = encode(_compute("region:averaged")(self._places(key), region, surface))
         return {"meta": meta, "arrays": arrays}
 
+    def estimate(self, recipe: str, settings: dict) -> dict | None:
+        """What a run will cost, as ``recipes.costs.estimate`` says it; None for one that is done, or whose recipe does not
+        count its costs. Raises whatever a network or a file that is tried raises."""
+        wanted = identify(recipe, restored(recipe, settings))
+        if not known(recipe) or self._done(wanted.key):
+            return None
+        return _compute("costs:estimate")(recipe, wanted.settings, Reader(self._shelf, wanted.key),
+                                          lambda part, s: self._done(identify(part, s).key))
+
+    def _done(self, key: str) -> bool:
+        with suppress(BadInput):  # there is no such run
+            return self.library.run(key).status == "done" and not self.library.damaged(key)
+        return False
+
     def keep(self, where: dict, title: str | None, address: str) -> str:
         """As ``kept``, written by the engine at ``address``."""
         with Channel(address, (self.library.home / "certificate.pem").read_text()) as engine:
@@ -188,7 +204,8 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     opener = Opener(options.home)
-    handlers = {function.__name__: function for function in (opener.warm, opener.open, opener.keep, opener.average)}
+    handlers = {function.__name__: function for function in (opener.warm, opener.open, opener.keep, opener.average,
+                                                          opener.estimate)}
     with suppress(ConnectionError), socket.socket(fileno=options.socket) as engine:  # until the engine has ended
         opener.warm()
         while True:

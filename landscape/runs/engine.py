@@ -32,7 +32,8 @@ from landscape.settings import settings_of
 GRACE = 1.5  # seconds between the wish to cancel and the end of the worker that did not hear it
 IDLE = 600.0  # seconds without work, without requests and without a page server (LANDSCAPE_ENGINE_IDLE)
 LOSSES = 10  # times that a run may lose its worker's connection before it is given up
-WRITES = ("enter", "describe", "begin", "link", "report", "finish", "save", "load", "save_weights", "load_weights")
+WRITES = ("enter", "describe", "begin", "link", "report", "finish", "save", "load", "save_weights", "load_weights", "place",
+          "note_weights")
 log = logging.getLogger("landscape.engine")
 
 
@@ -63,7 +64,7 @@ class Engine:
         write_atomically(self.store.home / "certificate.pem", self.pem.encode())
         self.clicks = Clicks(self.store.home)
         own = (self.submit, self.cancel, self.delete, self.working, self.alive, self.stop, self.open, self.keep, self.warm,
-               self.average, self.rename)
+               self.average, self.rename, self.estimate)
         handlers = {function.__name__: function for function in own}
         handlers |= {name: getattr(self.store, name) for name in WRITES}
         self.server = Server(get_ip(_host(scheduler)) if scheduler else "127.0.0.1", self.pem, handlers)
@@ -147,6 +148,9 @@ class Engine:
     def average(self, region: dict) -> dict[str, bytes | str]:
         return self.clicks.ask("average", region)
 
+    def estimate(self, recipe: str, settings: dict) -> dict | None:
+        return self.clicks.ask("estimate", recipe, settings)
+
     def keep(self, where: dict, title: str | None, person: str = "", name: str = "") -> str:
         self.people.admit("", Person(person, name))
         key = self.clicks.ask("keep", where, title, self.server.address)
@@ -191,7 +195,7 @@ class Engine:
         now, away = time.monotonic(), self.crew.away
         order = self.turns.order(self.queue, self.futures, self.losses)
         ready = [key for key in order if key not in self.futures and self.losses.get(key, (0, 0.0))[1] <= now]
-        for key in ready[: max(0, self.crew.places - len(self.futures))]:
+        for key in ready[: self.crew.vacancies(len(self.futures))]:
             self.queue.remove(key)
             if self.store.requeue(key) in UNFINISHED:
                 self.workers.pop(key, None)

@@ -18,6 +18,7 @@ from landscape.errors import LandscapeError, StoreError
 from landscape.results import Opened, Predictive
 from landscape.runs.channel import Channel
 from landscape.runs.context import STOPPED
+from landscape.runs.estimates import known
 from landscape.runs.home import holder, home_of, made, store_errors
 from landscape.runs.library import INTERRUPTED, Library
 from landscape.runs.people import People, Person
@@ -86,6 +87,12 @@ class Jobs:
         """
         found = self._ask("average", checked_region(region))
         return decode(found["meta"], found["arrays"])
+
+    def estimate(self, recipe: str, settings: Settings | dict[str, Any]) -> dict[str, Any] | None:
+        """What a run will cost before it starts (see ``runs.estimates``), also while a long job runs; None for a run that is
+        done, and for a recipe that does not count its costs. Raises what the network or file raises that was tried."""
+        wanted = identify(recipe, settings)
+        return self._ask("estimate", recipe, json.loads(wanted.settings.canonical())) if known(recipe) else None
 
     def keep(self, where: dict[str, Any], title: str | None = None) -> str:
         """Keep the network at a place as a run of its own: the run's key. The run it belongs to becomes its parent.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import BadInput
+from landscape.networks.accelerator import Room, numbers
 from landscape.networks.net import Buffers, stack
 from landscape.schedules import scaled
 from landscape.training.task import Task
@@ -92,6 +93,7 @@ def run(
     collect: Callable[[State, Step], None] = lambda state, step: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     after_epoch: Callable[[State], None] = lambda state: None,
+    room: Room | None = None,
 ) -> State:
     """Minimise K objectives; the state is advanced in place and returned.
 
@@ -101,6 +103,8 @@ def run(
     network whose loss or weights are not finite is put back to where that epoch began, frozen and noted in
     ``state.diverged``; the others go on. ``collect`` is called after the steps numbered in ``points`` (from 1),
     ``progress`` after each step and may raise to stop; ``after_epoch`` sees a state that can be stored and run again.
+    On a GPU nothing waits for the device within an epoch but ``collect``; with a ``room`` as many networks go through a step
+    at once as fit into its memory, and the objective must take some of the networks, with their rows of everything, alone.
     """
     steps = -(-examples // batch_size)
     planned = _planned("rates", scaled(schedule, lr, epochs * steps) if rates is None else rates, epochs * steps)
@@ -115,17 +119,14 @@ def run(
         began = state.parameters.clone(), {name: b.clone() for name, b in state.buffers.items()}
         for step in range(steps):
             indices, done = order[:, step * batch_size : (step + 1) * batch_size], epoch * steps + step + 1
-            parameters = state.parameters.requires_grad_(True)
-            loss, nll = objective(parameters, state.buffers, indices, epoch, step)
-            (gradient,) = torch.autograd.grad(loss.sum(), parameters)
+            loss, nll, gradient = _slopes(state, objective, indices, epoch, step, room)
             with torch.no_grad():
-                parameters.requires_grad_(False)
-                alive &= loss.detach().isfinite()
+                alive &= loss.isfinite()
                 _advance(state, gradient, alive, planned[done - 1], momenta[done - 1])
-                sums += torch.stack([loss.detach(), nll.detach()]).double() * (indices.shape[1] / examples)
+                sums += torch.stack([loss, nll]).double() * (indices.shape[1] / examples)
             if done in points:
                 seen = (step * batch_size + indices.shape[1]) / examples
-                collect(state, Step(done, planned[done - 1], loss.detach(), sums[0] / seen))
+                collect(state, Step(done, planned[done - 1], loss, sums[0] / seen))
             progress(done, epochs * steps)
         state.epoch = epoch + 1
         state.lr.append(planned[done - 1])
@@ -150,12 +151,39 @@ def train(task: Task, seeds: list[int], starts: Tensor, state: State | None = No
         nll = mean_nll(task, w, buffers, x[indices], y[indices])
         return nll + task.penalty(w), nll
 
-    return run(state, objective, examples=len(x), seeds=seeds, **options)
+    room = Room(x.device, len(seeds)) if x.device.type == "cuda" else None
+    with numbers(x.device):
+        return run(state, objective, examples=len(x), seeds=seeds, **{"room": room} | options)
 
 
 def mean_nll(task: Task, w: Tensor, buffers: Buffers, x: Tensor, y: Tensor) -> Tensor:
     """The mean NLL (K,) of network k on its own batch x[k] (K, B, ...), in training mode."""
     return task.likelihood.nll(task.net.each(w, x, buffers, training=True), y).mean(-1)
+
+
+def _slopes(state: State, objective, indices: Tensor, epoch: int, step: int, room: Room | None,
+            ) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss and NLL (K,) of a step and the gradient (K, ...): of all networks, or of as many at once as there is room for."""
+
+    def of(part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        leaf = state.parameters[part].detach().requires_grad_(True)
+        loss, nll = objective(leaf, {n: b[part] for n, b in state.buffers.items()}, indices[part], epoch, step)
+        return loss.detach(), nll.detach(), torch.autograd.grad(loss.sum(), leaf)[0]
+
+    def again(part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        before = {n: b[part].clone() for n, b in state.buffers.items()}  # a pass that fails has moved some of them
+        try:
+            return of(part)
+        except torch.OutOfMemoryError:
+            for name, b in before.items():
+                state.buffers[name][part].copy_(b)
+            raise
+
+    count = len(state.parameters)
+    if room is None:
+        return of(slice(0, count))
+    found = room.parts(count, again)
+    return found[0] if len(found) == 1 else tuple(torch.cat(rows) for rows in zip(*found, strict=True))
 
 
 def _planned(name: str, values: Sequence[float], steps: int) -> list[float]:
@@ -166,11 +194,15 @@ def _planned(name: str, values: Sequence[float], steps: int) -> list[float]:
 
 def _advance(state: State, gradient: Tensor, alive: Tensor, rate: float, momentum: float) -> None:
     state.rates.append(rate)
+    keep = alive.view((-1,) + (1,) * (state.parameters.ndim - 1))
+    if alive.device.type == "cuda":  # to ask who is alive would wait for the device; it is noted at the epoch's end
+        state.velocity = torch.where(keep, state.velocity.mul_(momentum).add_(gradient), 0)
+        state.parameters.sub_(state.velocity, alpha=rate)
+        return
     if alive.all():
         state.velocity.mul_(momentum).add_(gradient)
         state.parameters.sub_(state.velocity, alpha=rate)
         return
-    keep = alive.view((-1,) + (1,) * (state.parameters.ndim - 1))
     for k in torch.nonzero(~alive).flatten().tolist():
         state.diverged.setdefault(k, state.epoch + 1)
     state.velocity = torch.where(keep, momentum * state.velocity + gradient, 0)

@@ -13,6 +13,7 @@ from landscape.networks.net import Buffers, Net, row
 from landscape.training.losses import Categorical, Gaussian, Likelihood
 
 CHUNK_BYTES = 64 * 2**20
+LARGE = 2**22  # weights from which on no copies of a network are made
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,8 @@ class Task:
     squared norm; ``loss`` is nll + penalty, the objective that is trained. ``batch`` is how many examples a module that is
     no stack of linear layers is given at a time (None: as many as there are, or as the evaluator likes). With
     ``own_statistics`` the one batch for BatchNorm is the test set itself (nothing else was given): a network is then
-    judged with the statistics of the very examples it is judged on.
+    judged with the statistics of the very examples it is judged on. ``precision`` is what surfaces are computed in, empty
+    for that of the data: ``tf32`` or ``bfloat16`` (see ``geometry.precision``); single networks are judged as ever.
     """
 
     net: Net
@@ -33,6 +35,7 @@ class Task:
     batchnorm_batches: tuple[Tensor, ...] = ()
     batch: int | None = None
     own_statistics: bool = False
+    precision: str = ""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -57,9 +60,9 @@ class Task:
         With BatchNorm and no buffers given, statistics are re-estimated for every weight vector.
         """
         x, y = self.splits[split]
-        sums = torch.zeros(2, len(w), dtype=torch.float64)
+        sums = torch.zeros(2, len(w), dtype=torch.float64, device=x.device)  # fetched once, at the end
         per_network = max(1, CHUNK_BYTES // (4 * len(x) * _widest(self.net, x)))
-        step = 1 if self.net.batchnorm else per_network
+        step = 1 if self.net.batchnorm or (x.is_cuda and not self.net.layers) else per_network
         for i in range(0, len(w), step):
             part = w[i : i + step]
             own = buffers
@@ -70,11 +73,18 @@ class Task:
                     outputs = self.net(part[0], x[start:stop], own)[None]
                 else:
                     outputs = self.net(part, x[start:stop], own)
-                sums[0, i : i + step] += self.likelihood.nll(outputs, y[start:stop]).double().sum(-1).cpu()
-                sums[1, i : i + step] += self.likelihood.error(outputs, y[start:stop]).double().sum(-1).cpu()
-        nll, error = sums / len(x)
-        penalty = self.penalty(w.double()).cpu()
+                sums[0, i : i + step] += self.likelihood.nll(outputs, y[start:stop]).double().sum(-1)
+                sums[1, i : i + step] += self.likelihood.error(outputs, y[start:stop]).double().sum(-1)
+        nll, error = sums.cpu() / len(x)
+        penalty = self._penalty(w)
         return {"nll": nll, "error": self.likelihood.combine(error), "penalty": penalty, "loss": nll + penalty}
+
+    def _penalty(self, w: Tensor) -> Tensor:
+        """``penalty`` in float64 on the CPU; of large networks without a copy of them."""
+        if w.shape[-1] <= LARGE:
+            return self.penalty(w.double()).cpu()
+        rows = [sum(part.double().square().sum().cpu() for part in row.split(LARGE)) for row in w]
+        return 0.5 * self.weight_decay * torch.stack(rows)
 
     def batches(self, examples: int) -> list[tuple[int, int]]:
         """(start, stop) of what the net is given at a time."""

@@ -10,7 +10,7 @@ from landscape import catalog
 from landscape.errors import LandscapeError
 from landscape.figures.methods import look
 from landscape.runs import Library, Run
-from landscape.ui import people, plot
+from landscape.ui import costs, people, plot
 from landscape.ui.reading import history_json, seconds_in_words, stamp
 
 STAGES = {
@@ -124,8 +124,24 @@ def ended_early(run: Run) -> None:
         submit(run.recipe, run.settings)
 
 
+def run_button(recipe: str, settings) -> None:
+    """The button that starts a run, and beside it what the run will cost; ``settings`` None: those given are not valid."""
+    button, words = st.columns([1, 6], vertical_alignment="center")
+    if button.button("Run", type="primary", icon=":material/play_arrow:", disabled=settings is None, key="run-button"):
+        submit(recipe, settings)
+    if settings is not None:
+        with words:
+            costs.said(recipe, settings)
+
+
 def submit(recipe: str, settings, shown_on: Path | None = None) -> None:
-    """Start a run and show it, here or on another page; an error is said where the button is."""
+    """Start a run and show it, here or on another page; one that takes long is asked about first. An error is said where the
+    button is."""
+    if costs.agreed(recipe, settings, lambda: _started(recipe, settings, shown_on)):
+        _started(recipe, settings, shown_on)
+
+
+def _started(recipe: str, settings, shown_on: Path | None) -> None:
     try:
         with st.spinner("Handing the job to the engine"):
             key = people.jobs().submit(recipe, settings)

@@ -41,8 +41,8 @@ def through_both(s: Averaging, walk: Walked, twin: Subspace, context) -> dict:
     found = line(walk.task, swa, sgd, BEYOND, BEYOND, s.line_points,
                  progress=lambda done, total: context.progress("profile:line", done, total))
     t = (found.distances - found.distances[0]) / np.ptp(found.distances)
-    exact = found.subspace.lift(torch.tensor(found.distances)[:, None])
-    context.save("profile:line", Profile("line", t, found.distances, found.values, {"twin": twin.project(exact).numpy()}))
+    there = [twin.project(found.subspace.lift(part)).numpy() for part in torch.tensor(found.distances)[:, None, None]]
+    context.save("profile:line", Profile("line", t, found.distances, found.values, {"twin": np.concatenate(there)}))
     told, asymmetry = rises(walk.task), {}
     for metric in METRICS:
         at_swa, at_sgd = (sides(found.distances, found.values[metric], at, told[metric]) for at in (0.0, found.length))

@@ -43,9 +43,10 @@ def flats(s: Averaging, walk: Walked, principal: Principal) -> dict[str, Flat]:
     return made
 
 
-def drawn(walk: Walked, found: dict[str, Flat]) -> dict[str, Plane]:
+def drawn(walk: Walked, found: dict[str, Flat], precision: str = "") -> dict[str, Plane]:
     said = {"batchnorm": batchnorm(walk.task), "task": walk.settings.task, "seed": walk.seeds[0]}
-    return {name: Plane(name, flat.title, walk.task, flat.subspace, flat.marks, flat.path, None, said | flat.said,
+    task = replace(walk.task, precision=precision)
+    return {name: Plane(name, flat.title, task, flat.subspace, flat.marks, flat.path, None, said | flat.said,
                         reach=flat.reach) for name, flat in found.items()}
 
 

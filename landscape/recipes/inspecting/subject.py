@@ -14,6 +14,7 @@ from landscape.data import Dataset
 from landscape.data.prepared import Prepared, Wanted, prepared
 from landscape.data.splits import stratified_order, stream
 from landscape.errors import BadInput
+from landscape.geometry.precision import LOWER, PRECISIONS
 from landscape.networks.factories import factory
 from landscape.networks.foreign import module_for
 from landscape.networks.matching import Match, match
@@ -27,7 +28,6 @@ from landscape.training.losses import Likelihood
 from landscape.training.task import Task
 
 BATCHNORM = 5  # the random stream that chooses examples for BatchNorm
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 STATISTICS_BYTES = 2**29  # of the widest layer, for the examples that statistics are estimated from at a time
 
 
@@ -118,7 +118,8 @@ def _task(s: Inspect, net: Net, likelihood: Likelihood, found: Prepared, test: t
     splits = {name: (made[id(x)], y.to(net.dtype) if y.is_floating_point() else y) for name, (x, y) in splits.items()}
     batches = _statistics(s, splits["train"], probe) if net.batchnorm else ()
     own = not found.own_train and len(batches) == 1 and batches[0] is splits["test"][0]
-    return Task(net, splits, likelihood, s.weight_decay, batches, probe.batch, own)
+    lower = s.precision if s.precision in LOWER else ""
+    return Task(net, splits, likelihood, s.weight_decay, batches, probe.batch, own, lower)
 
 
 def _statistics(s: Inspect, train: tuple[Tensor, Tensor], probe: Probe) -> tuple[Tensor, ...]:

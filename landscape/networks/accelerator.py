@@ -1,0 +1,86 @@
+"""A device with memory of its own: how much goes there at once, what happens when it is full, which float32 it computes.
+
+Nothing here needs a GPU: on a CPU the same steps are taken with a fixed number at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+Found = TypeVar("Found")
+SHARE = 0.7  # of the free memory that is used
+FIRST = 4  # things that the memory of one is measured on
+
+
+class Room:
+    """How many of many things go at once: as many as fit, at most ``most``; half as many each time memory runs out.
+
+    ``size`` is None until it has been measured, with the first things: by the most that torch had allocated meanwhile, held
+    against the free memory of the device. On a CPU it is ``most`` from the start.
+    """
+
+    def __init__(self, device: torch.device, most: int):
+        self.device, self.most, self.halved = device, most, 0
+        self.size = None if device.type == "cuda" else most
+
+    def parts(self, count: int, work: Callable[[slice], Found]) -> list[Found]:
+        """What ``work`` gives for slices of so many things, in order; a slice whose memory ran out is tried again in halves.
+
+        ``work`` must leave no trace when it raises. Raises torch.OutOfMemoryError where even one thing does not fit.
+        """
+        found, start = [], 0
+        while start < count:
+            part = slice(start, min(start + (self.size or min(FIRST, self.most)), count))
+            made, full = self._tried(work, part)
+            if full is not None:
+                if part.stop - start == 1:
+                    raise full
+                self.size, self.halved = max(1, (part.stop - start) // 2), self.halved + 1
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            found.append(made)
+            start = part.stop
+        return found
+
+    def _tried(self, work, part: slice) -> tuple[Found | None, torch.OutOfMemoryError | None]:
+        measured = self.size is None
+        if measured:
+            torch.cuda.reset_peak_memory_stats(self.device)
+            before = torch.cuda.memory_allocated(self.device)
+        try:
+            made = work(part)
+        except torch.OutOfMemoryError as error:
+            return None, error.with_traceback(None)  # which would hold what was allocated
+        if measured:
+            each = (torch.cuda.max_memory_allocated(self.device) - before) / (part.stop - part.start)
+            self.size = int(min(self.most, max(1, SHARE * free_bytes(self.device) / max(each, 1))))
+        return made, None
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory of a CUDA device that nobody uses, what torch holds for later included."""
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + held
+
+
+@contextmanager
+def numbers(device: torch.device, tf32: bool = False) -> Iterator[None]:
+    """Within, products and convolutions of float32 on a GPU are what they say, or with ``tf32`` rounded to ten bits.
+
+    (Left alone, torch rounds convolutions and not products.)
+    """
+    if device.type != "cuda":
+        yield
+        return
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before

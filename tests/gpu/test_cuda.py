@@ -1,0 +1,138 @@
+"""On a GPU: the values of the CPU, nothing that waits within a chunk, and memory that really runs out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from on_both import NETWORKS, plane_of, task_of, trained
+
+from landscape.geometry.surface import Evaluator
+from landscape.networks.accelerator import numbers
+from landscape.posteriors.likelihood import Likelihood
+from landscape.posteriors.space import random_space
+from landscape.posteriors.target import Posterior
+from landscape.training import sgd
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU that torch can use")
+
+
+@pytest.fixture
+def strict():
+    """What waits for the device raises, between ``on()`` and the end of the test."""
+    yield lambda: torch.cuda.set_sync_debug_mode("error")
+    torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.fixture
+def little():
+    """No more than so many bytes of the device's memory."""
+    def only(count: int) -> None:
+        torch.cuda.empty_cache()
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + count) / total)
+
+    yield only
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.cuda.empty_cache()
+
+
+def grid(n):
+    return np.random.default_rng(0).normal(size=(n, 2))
+
+
+@pytest.mark.parametrize(("network", "norm"), NETWORKS)
+def test_surfaces_equal_those_of_the_cpu(network, norm):
+    here, there = task_of(network, norm), task_of(network, norm, "cuda")
+    expected, evaluator = Evaluator(here, plane_of(here))(grid(70)), Evaluator(there, plane_of(here))
+    assert evaluator.said["kind"] == "together"
+    found = evaluator(grid(70))
+    for metric, values in expected.items():
+        np.testing.assert_allclose(found[metric], values, **({"atol": 0.01} if metric.endswith("error") else {"rtol": 1e-5}))
+
+
+@pytest.mark.parametrize(("network", "norm"), NETWORKS)
+def test_nothing_waits_within_a_chunk(network, norm, strict):
+    task = task_of(network, norm, "cuda")
+    evaluator, z = Evaluator(task, plane_of(task)), torch.tensor(grid(64), device="cuda")
+    evaluator.on_device(z)  # measures how many fit
+    strict()
+    evaluator.on_device(z)
+
+
+def test_nothing_waits_within_an_epoch(strict):
+    task, steps = task_of(device="cuda"), []
+
+    def watched(done, total):
+        steps.append(done)
+        torch.cuda.set_sync_debug_mode("error" if done % 3 else "default")  # three steps an epoch: its end may wait
+
+    trained(task, progress=watched)
+    assert len(steps) == 6
+
+
+@pytest.mark.parametrize(("network", "norm"), NETWORKS)
+def test_nothing_waits_within_a_gradient(network, norm, strict):
+    task = task_of(network, norm, "cuda")
+    likelihood, w = Likelihood(task), 0.3 * torch.randn(6, task.net.size, generator=torch.Generator().manual_seed(0)).cuda()
+    likelihood.gradients(w)
+    strict()
+    likelihood.gradients(w)
+
+
+@pytest.mark.parametrize(("network", "norm"), NETWORKS)
+def test_training_equals_that_of_the_cpu(network, norm):
+    here, there = trained(task_of(network, norm)), trained(task_of(network, norm, "cuda"))
+    torch.testing.assert_close(there.parameters.cpu(), here.parameters, rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_equal_those_of_the_cpu():
+    here, there = task_of(), task_of(device="cuda")
+    w = 0.3 * torch.randn(6, here.net.size, generator=torch.Generator().manual_seed(0))
+    expected, found = Likelihood(here).gradients(w), Likelihood(there).gradients(w.cuda())
+    torch.testing.assert_close(found[0].cpu(), expected[0], rtol=1e-5, atol=0)
+    torch.testing.assert_close(found[1].cpu(), expected[1], rtol=1e-4, atol=1e-5 * float(expected[1].abs().max()))
+    space = random_space(0.1 * torch.ones(here.net.size), 2, torch.Generator().manual_seed(0))
+    z = torch.tensor(grid(6))
+    torch.testing.assert_close(Posterior(there, space, 1.0).log_likelihood(z).cpu(),
+                               Posterior(here, space, 1.0).log_likelihood(z), rtol=1e-5, atol=0)
+
+
+def test_memory_that_runs_out_halves_the_chunk(little):
+    task = task_of("conv", device="cuda")
+    sub = plane_of(task)
+    expected = Evaluator(task, sub)(grid(200))
+    evaluator = Evaluator(task, sub)
+    evaluator(grid(8))
+    evaluator.room.size = 256  # as if more had been free when it was measured
+    little(24 * 2**20)
+    found = evaluator(grid(200))
+    assert evaluator.room.halved > 0
+    np.testing.assert_allclose(found["train_nll"], expected["train_nll"], rtol=1e-5)
+
+
+def test_memory_that_runs_out_halves_the_networks_of_a_step(little, monkeypatch):
+    task = task_of("conv", "batch", "cuda")
+    seeds = tuple(range(64))
+    expected, rooms, made = trained(task, seeds), [], sgd.Room
+    monkeypatch.setattr(sgd, "Room", lambda *given: rooms.append(made(*given)) or rooms[-1])
+    little(48 * 2**20)
+    found = trained(task, seeds)
+    assert rooms[0].halved > 0 or rooms[0].size < 64
+    torch.testing.assert_close(found.parameters, expected.parameters, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["tf32", "bfloat16"])
+def test_lower_precision_tells_its_error(name):
+    task = replace(task_of("conv", device="cuda"), precision=name)
+    evaluator = Evaluator(task, plane_of(task))
+    evaluator(grid(20))
+    assert evaluator.said["checked"] == 5
+    assert 0 < evaluator.said["off"] < 0.05
+
+
+def test_float32_is_float32_within_and_left_as_it_was_without():
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    with numbers(torch.device("cuda")):
+        assert not torch.backends.cudnn.allow_tf32
+    assert before == (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
