@@ -26,6 +26,7 @@ from landscape.runs.stages import Stage
 from landscape.settings import Settings, restored, settings_of
 
 INTERVAL = 0.2  # seconds between two reports
+ELSEWHERE = "elsewhere"  # said of a run that another job computes now
 log = logging.getLogger(__name__)
 STOPPED = "Cancelled. What was computed is kept; start it again to go on."
 
@@ -40,6 +41,7 @@ class Writer(Protocol):
 
     def enter(self, key: str, recipe: str, title: str, settings: str, asked: bool) -> str: ...
     def describe(self, key: str) -> dict[str, Any]: ...
+    def claim(self, key: str) -> str: ...
     def begin(self, key: str, host: str, pid: int) -> dict[str, Any]: ...
     def link(self, key: str, parent: str) -> None: ...
     def report(self, key: str, progress: dict[str, Any], cpu: float) -> bool: ...
@@ -201,7 +203,7 @@ class Context(Reader):
         if status == "done" and not self._stage.has(stage or recipe):
             return Reader(self._writer, made.key)
         slot = self._stage.slot(stage or recipe)
-        if status != "done":
+        if status != "done" and _claimed(self._writer, made.key, self._write) != "done":
             compute(Context(self._writer, made.key, above=self, slot=slot), recipe, made.settings)
         slot.complete()
         self._root._last_report = self._clock()
@@ -264,6 +266,14 @@ def compute(context: Context, recipe: str, settings: Settings) -> None:
         raise
 
 
+def _claimed(writer: Writer, key: str, meanwhile: Callable[[], None] = lambda: None) -> str:
+    """The status of a run once no other job computes it; ``meanwhile`` is called now and then and may raise."""
+    while (status := writer.claim(key)) == ELSEWHERE:
+        meanwhile()
+        time.sleep(INTERVAL)
+    return status
+
+
 def outcome(error: BaseException) -> tuple[str, str, str]:
     """``(status, message, detail)`` of a run that ended with this error."""
     if isinstance(error, (Cancelled, KeyboardInterrupt)):
@@ -281,9 +291,9 @@ def run_job(writer: Writer, key: str, others: Callable | None = None) -> tuple[s
     ``others(spent)`` finds those who help with the job, if it may have help. Errors of the recipe are an outcome; a lost
     connection to the store and Ctrl-C are raised.
     """
-    run = writer.describe(key)
-    if run["status"] not in UNFINISHED:
-        return run["status"], "", ""
+    status, run = _claimed(writer, key), writer.describe(key)
+    if status not in UNFINISHED:
+        return status, "", ""
     try:
         settings = settings_of(run["recipe"])(**run["settings"])
         if identify(run["recipe"], settings).key != key:

@@ -20,7 +20,7 @@ from pathlib import Path
 from landscape.errors import BadInput, StoreError
 from landscape.runs.channel import Server
 from landscape.runs.clicks import Clicks
-from landscape.runs.context import STOPPED
+from landscape.runs.context import ELSEWHERE, STOPPED
 from landscape.runs.crew import Crew, Lost, end_of
 from landscape.runs.home import holder, home_of, write_atomically
 from landscape.runs.people import People, Person
@@ -57,6 +57,7 @@ class Engine:
         self.cancelling: dict[str, float] = {}  # key -> when the worker ends
         self.closing: dict[str, tuple[str, str, str]] = {}  # ends that a full disk has not taken yet
         self.lines: dict[str, object] = {}  # key -> connection of the only worker that may write it
+        self.claims: dict[str, object] = {}  # key -> connection of the job that computes it, be it for another run
         self.losses: dict[str, tuple[int, float]] = {}  # key -> how often its worker was lost, when it is given to another
         self.told: dict[str, str] = {}  # key -> what it waits for, as written in the store
         self.changed = threading.Condition()
@@ -64,7 +65,7 @@ class Engine:
         write_atomically(self.store.home / "certificate.pem", self.pem.encode())
         self.clicks = Clicks(self.store.home)
         own = (self.submit, self.cancel, self.delete, self.working, self.alive, self.stop, self.open, self.keep, self.warm,
-               self.average, self.rename, self.estimate)
+               self.average, self.rename, self.estimate, self.claim)
         handlers = {function.__name__: function for function in own}
         handlers |= {name: getattr(self.store, name) for name in WRITES}
         self.server = Server(get_ip(_host(scheduler)) if scheduler else "127.0.0.1", self.pem, handlers)
@@ -134,6 +135,16 @@ class Engine:
                 return False
             self.workers[key], self.lines[key] = (address, pid), self.server.line()
             return True
+
+    def claim(self, key: str) -> str | None:
+        """The status of a run that a job is about to compute; ELSEWHERE while another job at work computes it: what several
+        runs need is computed once."""
+        with self.changed:
+            line, other, status = self.server.line(), self.claims.get(key), self.store.status(key)
+            if status in UNFINISHED and other is not line and any(other is each for each in self.lines.values()):
+                return ELSEWHERE
+            self.claims = {run: each for run, each in self.claims.items() if each in self.lines.values()} | {key: line}
+            return status
 
     def _cut(self, key: str) -> None:
         line = self.lines.pop(key, None)

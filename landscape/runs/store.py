@@ -131,6 +131,10 @@ class Store:
             )
         return self.status(key)
 
+    def claim(self, key: str) -> str | None:
+        """The status of a run that is to be computed by who holds this store: nobody else can be at it."""
+        return self.status(key)
+
     def status(self, key: str) -> str | None:
         rows = self._rows("SELECT status FROM runs WHERE key = ?", key)
         return rows[0][0] if rows else None

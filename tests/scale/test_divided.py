@@ -154,3 +154,36 @@ def test_a_setting_keeps_jobs_undivided(shop, cluster, monkeypatch):
     monkeypatch.setenv("LANDSCAPE_SPREAD", "of")
     with pytest.raises(BadInput, match="Did you mean 'off'"):
         configuration.fingerprint()
+
+
+NEEDED = {"steps": 30, "pause": 0.05}  # each walk takes a second and a half
+
+
+def test_what_two_runs_need_is_computed_once(shop, cluster, undisturbed):
+    keys = [cluster.jobs(shop).submit("pair", NEEDED | {"seeds": seeds}) for seeds in ((1, 2), (1, 3))]
+    for key in keys:
+        assert shop.ended(key, 40).status == "done"
+    walks = {parent for key in keys for parent in shop.library.run(key).parents}
+    assert [len(shop.library.attempts(walk)) for walk in walks] == 3 * [1]
+    for key, seeds in zip(keys, ((1, 2), (1, 3)), strict=True):
+        library, same = undisturbed("pair", **NEEDED | {"seeds": seeds})
+        assert same == key
+        found, expected = (one.result(key, "summary").values["difference"] for one in (shop.library, library))
+        assert found == expected
+
+
+@pytest.mark.parametrize("end", ["cancelled", "killed"])
+def test_who_waits_for_another_run_takes_over(shop, cluster, end):
+    jobs = cluster.jobs(shop)
+    first, second = (jobs.submit("pair", NEEDED | {"seeds": seeds}) for seeds in ((5, 6), (5, 7)))
+    shop.until(lambda: all(shop.library.attempts(key) for key in (first, second)), 20)
+    walk = shop.until(lambda: next(iter(set(shop.library.run(first).parents) & set(shop.library.run(second).parents)), None))
+    (at_work,) = shop.until(lambda: shop.library.attempts(walk))
+    owner = next(key for key in (first, second) if shop.library.attempts(key)[0]["pid"] == at_work["pid"])
+    if end == "cancelled":
+        jobs.cancel(owner)
+    else:
+        psutil.Process(at_work["pid"]).kill()
+    assert shop.ended(second if owner == first else first, 40).status == "done"
+    assert len(shop.library.attempts(walk)) == 2
+    assert shop.ended(owner, 60).status == ("cancelled" if end == "cancelled" else "done")
