@@ -31,7 +31,7 @@ BAR = 1.0  # seconds of the 95th percentile of a rerun
 POLL = 0.5  # seconds between two looks at a run, as its page has it
 PAUSE = 3.0  # seconds that somebody looks at a page before they press something
 SMALL = "task=moons&epochs=4&curve_epochs=4&grid=17&widths=8,8"
-LONG = {"task": "moons", "epochs": 4000, "grid": 17, "widths": (8, 8), "seeds": (900, 901, 902)}
+LONG = {"task": "moons", "epochs": 10_000, "grid": 17, "widths": (32, 32), "seeds": (900, 901, 902)}
 
 
 @dataclass
@@ -101,6 +101,8 @@ def measured(home: Path, people: int = PEOPLE, seconds: float = SECONDS) -> Take
             time.sleep(0.1)  # twenty people do not come in the same moment
         for thread in threads:
             thread.join()
+        if Library(home / "store").run(key).status != "running":
+            taken.wrong.append("the run that is watched ended too soon")
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(20)
