@@ -115,8 +115,6 @@ def _folded(task: Task, x: Tensor) -> tuple[Folded, int]:
     """
     if x.device.type != "cpu":
         raise NotRead("tiles are for processors")
-    if task.batch:
-        raise NotRead("it is given a fixed number of examples at a time")
     if not x.is_floating_point():
         raise NotRead("its inputs are no real numbers")
     if task.net.size > FOLDED:
@@ -130,7 +128,7 @@ def _folded(task: Task, x: Tensor) -> tuple[Folded, int]:
     if isinstance(known[key], str):
         raise NotRead(known[key])
     steps, width = known[key]
-    return Folded(task.net, steps, task.dtype), width
+    return Folded(task.net, steps, task.dtype), min(width, task.batch or width)
 
 
 @torch.no_grad()
