@@ -26,3 +26,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group))
     order = [*FIRST, ""]
     items.sort(key=lambda item: next(i for i, name in enumerate(order) if groups[item].endswith(name)))
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A store and an engine of its own."""
+    from shops import Shop
+
+    made = Shop(tmp_path / "home")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def undisturbed(tmp_path):
+    """A store in which the run of these settings was computed in one go, in this process: ``(library, key)``."""
+    from shops import Shop
+
+    from landscape.runs.local import compute_here
+
+    def computed(recipe: str = "stroll", **settings):
+        other = Shop(tmp_path / "undisturbed")
+        key, status, message = compute_here(recipe, settings, other.home)
+        assert status == "done", message
+        return other.library, key
+
+    return computed

@@ -8,9 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from shops import Shop, toys_known
-
-from landscape.runs.local import compute_here
+from shops import toys_known
 
 INSIDE = "LANDSCAPE_TEST_INSIDE"
 
@@ -40,23 +38,3 @@ def pytest_pyfunc_call(pyfuncitem):
 def recipes():
     with toys_known():
         yield
-
-
-@pytest.fixture
-def shop(tmp_path):
-    made = Shop(tmp_path / "home")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def undisturbed(tmp_path):
-    """A store in which the run of these settings was computed in one go, in this process: ``(library, key)``."""
-
-    def computed(recipe: str = "stroll", **settings):
-        other = Shop(tmp_path / "undisturbed")
-        key, status, message = compute_here(recipe, settings, other.home)
-        assert status == "done", message
-        return other.library, key
-
-    return computed

@@ -19,13 +19,6 @@ def recipes():
         yield
 
 
-@pytest.fixture
-def shop(tmp_path):
-    """A store and an engine of its own."""
-    made = Shop(tmp_path / "home")
-    yield made
-    made.close()
-
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):

@@ -9,10 +9,9 @@ import fields
 import pytest
 from clusters import WORKERS, Cluster
 from elsewhere import Elsewhere
-from shops import Shop, toys_known
+from shops import toys_known
 
 from landscape import ROOT, catalog
-from landscape.runs.local import compute_here
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,12 +23,6 @@ def recipes():
         patch.setenv("PYTHONPATH", f"{Path(__file__).parent}{os.pathsep}{os.environ['PYTHONPATH']}")
         yield
 
-
-@pytest.fixture
-def shop(tmp_path):
-    made = Shop(tmp_path / "home")
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +46,3 @@ def cluster(standing, shop):
         (standing.marker / name).unlink(missing_ok=True)
     standing.complete()
     return standing
-
-
-@pytest.fixture
-def undisturbed(tmp_path):
-    """A store in which the run of these settings was computed in one go, in this process: ``(library, key)``."""
-
-    def computed(recipe: str, **settings):
-        other = Shop(tmp_path / "undisturbed")
-        key, status, message = compute_here(recipe, settings, other.home)
-        assert status == "done", message
-        return other.library, key
-
-    return computed
