@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from landscape.geometry.fused import in_order
 from landscape.networks.net import Buffers, Net
 from landscape.networks.steps import Step, applied
 
@@ -39,21 +40,27 @@ class Batch:
 class Folded:
     """The steps of a net. Threads share it: nothing is written but what a call makes for itself."""
 
-    def __init__(self, net: Net, steps: tuple[Step, ...], dtype: torch.dtype):
+    def __init__(self, net: Net, steps: tuple[Step, ...], dtype: torch.dtype, passes: tuple[Step, ...] | None = None):
         self.net, self.steps, self.dtype = net, steps, dtype
+        self.passes = passes or steps  # with statistics that are known: the same in fewer passes, see ``geometry.fused``
         self.norms = [step for step in steps if step.kind == "norm"]
         self._at = {step.out: step for step in steps}
         self._size = 1 + max(self._at)
 
-    def width(self, x: Tensor) -> int:
-        """Examples of a tile: read off the sizes of the layers, never off the clock, so that a surface stays the same."""
-        values, sizes, largest = [None] * self._size, {}, 1
-        weights = self.weights(self.net.initial, self.stored(None))
+    def shapes(self, x: Tensor) -> dict[int, tuple[int, ...]]:
+        """Of the output of each step that puts out a tensor, for two examples of x (n, ...)."""
+        values, shapes = [None] * self._size, {}
+        weights = self._weights(self.net.initial, self.stored(None))
         for step in self.steps:
             self._run([step], x[:2].to(self.dtype), values, weights)
-            sizes[step.out] = values[step.out].numel() if isinstance(values[step.out], Tensor) else 0
-            largest = max(largest, sizes[step.out] + sum(sizes.get(place, 0) for place in step.sources))
-        fits = CACHE * min(2, len(x)) // (largest * self.dtype.itemsize)
+            shapes[step.out] = tuple(values[step.out].shape) if isinstance(values[step.out], Tensor) else (0,)
+        return shapes
+
+    def width(self, x: Tensor, shapes: Mapping[int, tuple[int, ...]]) -> int:
+        """Examples of a tile: read off the sizes of the layers, never off the clock, so that a surface stays the same."""
+        sizes = {out: math.prod(shape) for out, shape in shapes.items()}
+        largest = max(sizes[step.out] + sum(sizes.get(place, 0) for place in step.sources) for step in self.steps)
+        fits = CACHE * min(2, len(x)) // (max(1, largest) * self.dtype.itemsize)
         return int(min(max(fits, WIDTHS[0]), WIDTHS[1]))
 
     def batch(self, x: Tensor, width: int, moments: bool = False) -> Batch:
@@ -70,7 +77,16 @@ class Folded:
                 for norm in self.norms}
 
     def weights(self, w: Tensor, statistics: Statistics) -> Weights:
-        """What every step computes with at w (P,); a BatchNorm without statistics is left to ``estimate``."""
+        """What ``outputs`` computes with at w (P,)."""
+        made = self._weights(w, statistics)
+        for step in self.passes:
+            if step.order is not None:
+                weight, bias = made[step.out]
+                made[step.out] = in_order(weight, step.order), bias
+        return made
+
+    def _weights(self, w: Tensor, statistics: Statistics) -> Weights:
+        """What each of ``steps`` computes with at w (P,); a BatchNorm without statistics is left to ``estimate``."""
         named = self.net.unflatten(w.to(self.dtype))
         made: Weights = {}
         for step in self.steps:
@@ -92,8 +108,8 @@ class Folded:
         found = []
         for tile in batch.tiles:
             values = [None] * self._size
-            self._run(self.steps, tile, values, weights)
-            found.append(values[self.steps[-1].out])
+            self._run(self.passes, tile, values, weights)
+            found.append(values[self.passes[-1].out])
         return torch.cat(found)
 
     def estimate(self, w: Tensor, batches: list[Batch], biased: bool = False) -> Statistics:
@@ -116,7 +132,7 @@ class Folded:
         if batch.patches is not None:
             first = self._patched()
             found[first.name] = self._first(w, batch, first)
-        weights = self.weights(w, {name: moments[:2] for name, moments in found.items()})
+        weights = self._weights(w, {name: moments[:2] for name, moments in found.items()})
         named = self.net.unflatten(w.to(self.dtype))
         values, waiting = [[None] * self._size for _ in batch.tiles], []
         for step in self.steps:
@@ -144,7 +160,8 @@ class Folded:
             elif step.kind == "output" or (step.kind == "norm" and step.out not in weights):
                 values[step.out] = values[step.sources[0]]
             else:
-                values[step.out] = applied(step, values, weights.get(step.out, ()))
+                place = step.out if step.weights is None else step.weights
+                values[step.out] = applied(step, values, weights.get(place, ()))
             for place in step.ends:
                 values[place] = None
 

@@ -199,7 +199,9 @@ class Evaluator:
             forward = Forward(self.layers)
         out = []
         for split in self.splits:
-            out += self.run.likelihood.means(forward(z, self._tiles[split]), self.run.splits[split][1])
+            y, side_by_side = self.run.splits[split][1], self.run.likelihood.side_by_side
+            parts = [side_by_side(outputs, y[places]) for outputs, places in forward(z, self._tiles[split])]
+            out += [torch.cat(values, 1).double().mean(1) for values in zip(*parts, strict=True)]
         self._idle.append(forward)
         return torch.stack(out)
 

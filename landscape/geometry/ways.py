@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import BadInput
-from landscape.geometry import together
+from landscape.geometry import fused, together
 from landscape.geometry.folded import Folded
 from landscape.networks.net import Buffers, Net
 from landscape.networks.steps import NotRead, Step, steps_of
@@ -29,6 +29,7 @@ KINDS = ("batched", "folded", "module", "together")
 VARIABLE = "LANDSCAPE_WAY"
 EXAMPLES, TILE = 5, 3  # what is compared: two tiles of different sizes
 EQUAL = 1e-7  # of the largest number, in float64
+SAME = 1e-4  # the same in float32, of two ways to round
 CLEARLY = 2.0  # how much faster the module must be to be taken
 LARGE = 2**23  # weights of a stack of linear layers from which on no group of networks is held, but one a thread
 FOLDED = 2**26  # weights up to which the layers are read and compared with the module, in copies in float64
@@ -127,16 +128,21 @@ def _folded(task: Task, x: Tensor) -> tuple[Folded, int]:
             known[key] = str(error)
     if isinstance(known[key], str):
         raise NotRead(known[key])
-    steps, width = known[key]
-    return Folded(task.net, steps, task.dtype), min(width, task.batch or width)
+    steps, passes, width = known[key]
+    return Folded(task.net, steps, task.dtype, passes), min(width, task.batch or width)
 
 
 @torch.no_grad()
-def _understood(net: Net, x: Tensor, dtype: torch.dtype) -> tuple[tuple[Step, ...], int]:
-    """Steps and width. Raises NotRead unless the steps do what the module does, at two random weight vectors, in float64."""
+def _understood(net: Net, x: Tensor, dtype: torch.dtype) -> tuple[tuple[Step, ...], tuple[Step, ...], int]:
+    """Steps, the same in fewer passes, and width.
+
+    Raises NotRead unless the steps do what the module does, at two random weight vectors, in float64.
+    """
     steps, g = steps_of(net.module), torch.Generator().manual_seed(0)
     try:
-        width = Folded(net, steps, dtype).width(x)
+        plain = Folded(net, steps, dtype)
+        shapes = plain.shapes(x)
+        passes = _fused(plain, shapes, x, g) if fused.possible(dtype) else steps
         exact, x = net.to(dtype=torch.float64), x.double()
         read, start, before = Folded(exact, steps_of(exact.module), torch.float64), exact.initial, x.clone()
         for _ in range(2):
@@ -148,7 +154,20 @@ def _understood(net: Net, x: Tensor, dtype: torch.dtype) -> tuple[tuple[Step, ..
         raise
     except Exception as error:  # whatever a foreign forward raises: it is then run as it is
         raise NotRead(f"its layers could not be run one by one: {type(error).__name__}") from error
-    return steps, width
+    return steps, passes, plain.width(x, shapes)
+
+
+def _fused(plain: Folded, shapes: Mapping[int, tuple[int, ...]], x: Tensor, g: torch.Generator) -> tuple[Step, ...]:
+    """The steps in fewer passes; as they are, where those do not run here or do not give the same outputs."""
+    passes, net = fused.fused(plain.steps, shapes), plain.net
+    buffers, batch = _random(net, g), plain.batch(x.to(plain.dtype), TILE)
+    true, quick = (lambda way=way: way.outputs(way.weights(net.initial, way.stored(buffers)), batch)
+                   for way in (plain, Folded(net, plain.steps, plain.dtype, passes)))
+    expected = true()
+    try:
+        return passes if _equal(quick(), expected, SAME) else plain.steps
+    except RuntimeError:  # a processor or a layer that this torch has no such convolution for
+        return plain.steps
 
 
 def _compare(read: Folded, net: Net, w: Tensor, x: Tensor, buffers: Buffers) -> None:
@@ -175,9 +194,14 @@ def _random(net: Net, g: torch.Generator) -> Buffers:
 
 
 def _same(found: Tensor, true: Tensor, what: str) -> None:
-    scale = float(true.abs().max()) if true.numel() else 0.0
-    if found.shape != true.shape or not float((found - true).abs().max()) <= EQUAL * scale + 1e-12:
+    if not _equal(found, true, EQUAL):
         raise NotRead(f"its layers one by one do not give its {what}")
+
+
+def _equal(found: Tensor, true: Tensor, within: float) -> bool:
+    """Whether all numbers are equal, within a share of the largest."""
+    scale = float(true.abs().max()) if true.numel() else 0.0
+    return found.shape == true.shape and float((found - true).abs().max()) <= within * scale + 1e-12
 
 
 def _faster(net: Net, x: Tensor, way: Way, estimates: bool) -> bool:

@@ -34,6 +34,9 @@ class Step:
     ``kind``: input, weight, conv, linear, norm, group, relu, add, call, output. ``layer`` is the module's layer, to read
     its settings off, ``name`` where its weights are. ``into``: the step whose weights can take this BatchNorm in.
     ``ends``: values that no later step needs. ``own``: a source that is nobody else's and may be overwritten.
+    Where ``geometry.fused`` made one of several: ``weights`` is where they are if not at ``out``, ``plus`` what a
+    convolution is added to, in that memory, ``relu`` whether one follows, ``order`` (C, H, W) of images whose numbers
+    reach a linear layer as they lie, (H, W, C).
     """
 
     kind: str
@@ -45,6 +48,10 @@ class Step:
     into: int | None = None
     ends: tuple[int, ...] = ()
     own: int | None = None
+    weights: int | None = None
+    plus: int | None = None
+    relu: bool = False
+    order: tuple[int, int, int] | None = None
 
 
 def steps_of(module: nn.Module) -> tuple[Step, ...]:
@@ -168,6 +175,8 @@ def applied(step: Step, values: list, weights: tuple) -> Tensor:
     if kind == "weight":
         return weights[0]
     source = values[step.sources[0]]
+    if kind == "conv" and (step.relu or step.plus is not None):
+        return _convolved(step, _laid(source), values[step.plus] if step.plus is not None else None, *weights)
     if kind == "conv":
         return CONVOLUTIONS[type(layer)](_laid(source), *weights, layer.stride, layer.padding, layer.dilation, layer.groups)
     if kind == "linear":
@@ -182,6 +191,17 @@ def applied(step: Step, values: list, weights: tuple) -> Tensor:
     if step.own is None or source.shape != other.shape:
         return source + other
     return source.add_(other) if step.own == step.sources[0] else other.add_(source)
+
+
+def _convolved(step: Step, source: Tensor, other: Tensor | None, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``relu(conv(source) + other)`` in one pass of oneDNN, each part if the step has it, in memory of the other."""
+    layer = step.layer
+    settings = (list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups)
+    if other is None:
+        return torch.ops.mkldnn._convolution_pointwise(source, weight, bias, *settings, "relu", [], "")
+    after = "relu" if step.relu else None
+    add = torch.ops.mkldnn._convolution_pointwise_.binary
+    return add(other, source, weight, bias, *settings, "add", 1.0, after, [], None)
 
 
 def _laid(images: Tensor) -> Tensor:

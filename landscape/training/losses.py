@@ -1,8 +1,8 @@
 """What a network is judged by: a loss for each example (a negative log-likelihood in nats where it is one) and an error.
 
-Every class has ``nll`` and ``error`` (one value an example), ``means`` (of networks whose outputs lie side by side),
-``combine`` (what the mean of ``error`` becomes), ``chance`` (what a network that knows nothing gets) and ``floor`` (the
-smallest possible loss, None where it is not known).
+Every class has ``nll`` and ``error`` (one value an example), ``side_by_side`` (both, of outputs whose examples lie behind
+each other), ``combine`` (what the mean of ``error`` becomes), ``chance`` (what a network that knows nothing gets) and
+``floor`` (the smallest possible loss, None where it is not known).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -20,6 +21,15 @@ from landscape.errors import BadInput
 
 ABOVE_CHANCE = 1.1  # pictures saturate a little above a network that knows nothing
 IGNORED = -100  # a target token that does not count
+
+
+class _SideBySide:
+    """For losses that take their outputs as they come."""
+
+    def side_by_side(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and error (N, B) of N networks from outputs (N, D, B), which may be overwritten."""
+        outputs = outputs.transpose(1, 2)
+        return self.nll(outputs, y), self.error(outputs, y)
 
 
 @dataclass(frozen=True)
@@ -37,16 +47,26 @@ class Categorical:
         """1 where the largest logit is not the label's (..., B); a row with a non-finite logit counts as wrong."""
         return ((outputs.argmax(-1) != y) | ~outputs.isfinite().all(-1)).to(outputs.dtype)
 
-    def means(self, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean NLL and error (N,) float64 of N networks from logits (N, C, B): fast, as examples lie side by side."""
-        logits = _wide(logits)
-        below = logits - logits.amax(1, keepdim=True)
-        own = below.gather(1, y.expand(len(logits), 1, -1))[:, 0]
-        smaller = -below.sign().sum(1)  # all but one of each example's, unless some are equal or not finite
-        nll = below.exp_().sum(1).sub_(1).log1p_() - own  # log1p is the faster one
-        if bool((smaller == logits.shape[1] - 1).all()):
-            return _mean(nll), own.count_nonzero(1).double() / own.shape[1]
-        return _mean(nll), _mean(self.error(logits.transpose(1, 2), y))
+    def side_by_side(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """NLL and error (N, B) of N networks from logits (N, C, B), which are overwritten: a few passes in place.
+
+        The label's own logit is taken out, so that the largest of the others says whether it wins. Where they are equal,
+        or a logit is not finite, ``error`` decides.
+        """
+        logits = _wide(outputs)
+        places = y.expand(len(logits), 1, -1)
+        finite, own = _all_finite(logits.sum(1)), logits.gather(1, places)
+        without = logits.new_zeros(logits.shape[1:]).scatter_(0, y[None], -math.inf)
+        others = logits.add_(without).amax(1, keepdim=True)
+        ahead = own.sub(others).sign_()
+        error = (ahead < 0)[:, 0]
+        if not (finite and float(ahead.square().sum()) == ahead.numel()):  # equal, or not finite
+            error = self.error(logits.scatter_(1, places, own).transpose(1, 2), y)
+            logits.scatter_(1, places, -math.inf)
+        top = torch.maximum(own, others)
+        below = own.sub_(top)[:, 0]
+        rest = logits.sub_(top).clamp_(min=_least_exponent(logits.dtype)).exp_().sum(1)
+        return rest.add_(below.expm1()).log1p_().sub_(below), error
 
     def combine(self, mean_error: Tensor) -> Tensor:
         return mean_error
@@ -58,7 +78,7 @@ class Categorical:
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(_SideBySide):
     """Regression with a fixed noise variance: outputs (..., B, D) are means of y (..., B, D)."""
 
     variance: float
@@ -76,11 +96,6 @@ class Gaussian:
         """Squared error (..., B); ``combine`` turns its mean into a root mean squared error."""
         return (_wide(outputs) - y).square().mean(-1)
 
-    def means(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean NLL and error (N,) float64 of N networks from outputs (N, D, B)."""
-        outputs = outputs.transpose(1, 2)
-        return _mean(self.nll(outputs, y)), _mean(self.error(outputs, y))
-
     def combine(self, mean_error: Tensor) -> Tensor:
         return torch.sqrt(mean_error)
 
@@ -91,7 +106,7 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
-class SquaredError:
+class SquaredError(_SideBySide):
     """Mean squared error over target dimensions; outputs and y (..., B, D). Not a likelihood: its unit is the target's."""
 
     floor: ClassVar[float] = 0.0
@@ -101,10 +116,6 @@ class SquaredError:
         return (_wide(outputs) - y).square().mean(-1)
 
     error = nll
-
-    def means(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        mean = _mean(self.nll(outputs.transpose(1, 2), y))
-        return mean, mean
 
     def combine(self, mean_error: Tensor) -> Tensor:
         return torch.sqrt(mean_error)
@@ -138,7 +149,7 @@ class Causal:
         wrong = ((logits.argmax(-1) != following) | ~logits.isfinite().all(-1)) & (following != IGNORED)
         return wrong.double().sum(-1) / self.tokens
 
-    def means(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def side_by_side(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         raise BadInput("causal needs outputs (examples, tokens, vocabulary), and a stack of linear layers has none such.")
 
     def combine(self, mean_error: Tensor) -> Tensor:
@@ -149,7 +160,7 @@ class Causal:
 
 
 @dataclass(frozen=True)
-class Given:
+class Given(_SideBySide):
     """A loss of the user's own: ``function(outputs, targets) -> (B,)``, one value an example.
 
     ``error`` is the share of wrong classes where the targets are class numbers, the root mean squared error where they are
@@ -184,10 +195,6 @@ class Given:
             return difference.flatten(difference.ndim - self.rank + 1).mean(-1)
         return self.nll(outputs, y)
 
-    def means(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = outputs.transpose(1, 2)
-        return _mean(self.nll(outputs, y)), _mean(self.error(outputs, y))
-
     def combine(self, mean_error: Tensor) -> Tensor:
         return torch.sqrt(mean_error) if self.kind == "numbers" else mean_error
 
@@ -197,14 +204,19 @@ class Given:
         return self.ignorance, SquaredError().chance(y)[1] if self.kind == "numbers" else self.ignorance
 
 
+def _all_finite(values: Tensor) -> bool:
+    return float(values.mul_(0).sum()) == 0  # zero times anything else is not a number
+
+
+@cache
+def _least_exponent(dtype: torch.dtype) -> float:
+    """Exponentials below it are not normal numbers: too small to count, and many times slower."""
+    return math.ceil(math.log(torch.finfo(dtype).tiny))
+
+
 def _wide(outputs: Tensor) -> Tensor:
     """Half-precision outputs in float32: a log of a sum of exponentials needs it."""
     return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
-
-
-def _mean(values: Tensor) -> Tensor:
-    """(N,) float64 of values (N, B). Row by row, so that a mean does not depend on the other rows."""
-    return torch.stack([row.mean() for row in values.double()])
 
 
 Likelihood = Categorical | Gaussian | SquaredError | Causal | Given

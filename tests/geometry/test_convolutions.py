@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from landscape.errors import BadInput
-from landscape.geometry import folded, ways
+from landscape.geometry import folded, fused, ways
+from landscape.geometry.folded import Folded
 from landscape.geometry.subspace import plane
 from landscape.geometry.surface import Evaluator
 from landscape.networks import Net, build
@@ -77,6 +78,53 @@ def directly(task, sub, z, split, buffers):
         w = sub.lift(torch.from_numpy(point)).to(task.dtype)
         found.append(float(task.evaluate(w[None], split, buffers)["nll"][0]))
     return np.array(found)
+
+
+class Shortcuts(nn.Module):
+    """Sums that may not take the memory of what is added: it is needed again, or no memory of its own. One may."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.a, self.b = (nn.Conv2d(inputs, 4, 3, padding=1) for inputs in (3, 4, 4))
+        self.norm, self.wide = nn.BatchNorm2d(4), nn.Conv2d(4, 6, 3, padding=1)
+        self.shortcut, self.c, self.out = nn.Conv2d(4, 6, 1), nn.Conv2d(6, 6, 3, padding=1), nn.Linear(6 * 144, 4)
+
+    def forward(self, x):
+        first = self.stem(x)
+        h = (self.norm(self.a(first)) + first).relu()
+        h = self.b(h) + first * 0.5 + first
+        h = (self.wide(h.relu()) + self.shortcut(h)).relu()
+        return self.out((h + self.c(h).relu()).reshape(-1, 6 * 144))
+
+
+@pytest.mark.skipif(not fused.possible(torch.float32), reason="this torch has no convolutions that do more than one thing")
+@pytest.mark.parametrize(("module", "convolutions"), [
+    (conv, ["r", "r"]), (Shortcuts, ["", "", "", "", "+r", "r"]),
+    (lambda: build("preresnet8", (3, SIDE, SIDE), 4, (4, 8), norm="batch"), None)])
+def test_fewer_passes_give_the_same_outputs(module, convolutions):
+    task = task_of(module())
+    folded = ways.chosen(task, False).folded
+    x, w = task.splits["train"][0], task.net.initial
+    batch, statistics = folded.batch(x, 16), folded.stored(None)
+    plain = Folded(task.net, folded.steps, torch.float32)
+    before = x.clone()
+    outputs = folded.outputs(folded.weights(w, statistics), batch)
+    assert torch.allclose(outputs, plain.outputs(plain.weights(w, statistics), batch), rtol=0, atol=2e-6)
+    assert torch.equal(x, before)
+    assert len(folded.passes) < len(folded.steps)
+    found = ["+" * (step.plus is not None) + "r" * step.relu for step in folded.passes if step.kind == "conv"]
+    assert found == convolutions if convolutions else "+" in found and "r" in found
+    assert all(step.order for step in folded.passes if step.kind == "linear")
+
+
+def test_where_fewer_passes_do_not_run_the_steps_stay_as_they_are(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("could not create a primitive")
+
+    monkeypatch.setattr("landscape.networks.steps._convolved", refuse)
+    way = ways.chosen(task_of(conv()), False)
+    assert way.kind == "folded"
+    assert way.folded.passes == way.folded.steps
 
 
 @pytest.mark.parametrize("stored", [True, False])

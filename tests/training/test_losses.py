@@ -22,8 +22,8 @@ def test_squared_error_is_torchs_mean_over_all_numbers(random):
     assert loss.nll(outputs, y).mean() == pytest.approx(float(functional.mse_loss(outputs, y)), rel=1e-6)
     expected = float((outputs - y).square().mean().sqrt())
     assert loss.combine(loss.error(outputs, y).mean()) == pytest.approx(expected, rel=1e-6)
-    many = loss.means(outputs.T[None].expand(2, -1, -1), y)
-    assert torch.allclose(many[0], loss.nll(outputs, y).double().mean().expand(2))
+    many = loss.side_by_side(outputs.T[None].expand(2, -1, -1), y)
+    assert torch.equal(many[0], loss.nll(outputs, y).expand(2, -1))
 
 
 def test_predicting_the_mean_is_chance_for_numbers(random):
@@ -70,8 +70,7 @@ def test_a_loss_of_the_users_own_for_one_network_and_for_many(random):
     assert loss.ignorance == pytest.approx(0.75)
     assert torch.equal(loss.nll(outputs, y), torch.stack([brier(o, y) for o in outputs]))
     assert torch.equal(loss.error(outputs, y), Categorical().error(outputs, y))
-    means = loss.means(outputs.transpose(1, 2), y)
-    assert torch.allclose(means[0], torch.stack([brier(o, y).double().mean() for o in outputs]))
+    assert torch.equal(loss.side_by_side(outputs.transpose(1, 2), y)[0], torch.stack([brier(o, y) for o in outputs]))
     numbers = chosen("mine:l1", outputs[0], outputs[1], function=lambda o, t: (o - t).abs().sum(-1))
     assert numbers.kind == "numbers"
     error = numbers.combine(numbers.error(outputs[0], outputs[1]).mean())

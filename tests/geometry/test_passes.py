@@ -1,0 +1,54 @@
+"""Sequences of operations that run without the interpreter: the same numbers, bit for bit, as written in Python."""
+
+import pytest
+import torch
+
+from landscape.geometry import affine, passes
+from landscape.geometry.affine import Forward, Layers
+from landscape.geometry.subspace import Subspace
+from landscape.networks import Net, build
+
+
+def outputs(activation, dtype, dimension, widths=(7, 20)):
+    g = torch.Generator().manual_seed(0)
+    net = Net(build("mlp", (5,), 3, widths, activation=activation))
+    subspace = Subspace(torch.randn(net.size, generator=g, dtype=torch.float64),
+                        torch.randn(dimension, net.size, generator=g, dtype=torch.float64))
+    layers = Layers(net.layers, subspace, dtype)
+    x, z = torch.randn(50, 5, generator=g).to(dtype), torch.randn(7, dimension, generator=g, dtype=torch.float64)
+    z[1:4, :-1] = z[:1, :-1]  # neighbours on a grid
+    parts = [(part.clone(), places) for part, places in Forward(layers)(z, layers.tiles(x))]
+    direct = torch.stack([torch.func.functional_call(
+        net.module.double(), net.unflatten(subspace.lift(point)), (x.double(),)).T for point in z])
+    assert [places for _, places in parts][-1].stop == len(x)
+    return torch.cat([part for part, _ in parts], -1), direct
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+@pytest.mark.parametrize(("dtype", "dimension"), [
+    (torch.float32, 2), (torch.float64, 1), (torch.bfloat16, 2), (torch.float32, 5)])
+def test_compiled_and_plain_give_the_same_bits(monkeypatch, activation, dtype, dimension):
+    assert isinstance(passes.compiled(passes.through), torch.jit.ScriptFunction)
+    assert isinstance(passes.compiled(passes.combine), torch.jit.ScriptFunction)
+    quick, exact = outputs(activation, dtype, dimension)
+    monkeypatch.setattr(affine.passes, "compiled", lambda function: function)
+    plain, _ = outputs(activation, dtype, dimension)
+    assert torch.equal(quick, plain)
+    within = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.1}[dtype]
+    assert float((quick.double() - exact).abs().max()) <= within * float(exact.abs().max())
+
+
+def test_no_hidden_layer_and_no_offset():
+    quick, exact = outputs("relu", torch.float64, 3, widths=())
+    torch.testing.assert_close(quick, exact)
+
+
+def test_without_a_compiler_a_function_stays_what_it_is(monkeypatch):
+    def refuse(_):
+        raise RuntimeError("no longer supported")
+
+    def twice(x):
+        return 2 * x
+
+    monkeypatch.setattr(torch.jit, "script", refuse)
+    assert passes.compiled(twice) is twice
