@@ -83,17 +83,18 @@ def bands(seen: Predictive, name: str, kind: str = "epistemic", window: tuple[fl
 
 
 def widths(found: dict[str, Predictive]) -> go.Figure:
-    """The standard deviation between networks over x, one line a method on one axis: who widens where there are no data."""
+    """The standard deviation between networks over x, one line a method on one logarithmic axis: as far up is as many times
+    wider, so the methods with narrow bands are seen beside those with wide ones."""
     figure = go.Figure()
     for name in methods.ordered(found):
         seen, look = found[name], methods.look(name)
         figure.add_scatter(
             x=_f32(np.ravel(seen.function["x"])),
-            y=_f32(deviation(seen, "epistemic")),
+            y=_f32(np.where((sd := deviation(seen, "epistemic")) > 0, sd, np.nan)),
             mode="lines",
             name=look.title,
             line={"color": look.color, "width": 2.4},
-            hovertemplate="%{y:.3f}",
+            hovertemplate="%{y:.3~g}",
         )
     first = next(iter(found.values()), None)
     for left, right in gaps(first) if first is not None else ():
@@ -106,8 +107,8 @@ def widths(found: dict[str, Predictive]) -> go.Figure:
             annotation={"text": "no data", "font": {"size": 12}},
             annotation_position="top",
         )
-    figure.update_xaxes(style.axis("x"))
-    figure.update_yaxes(style.axis("sd between networks", rangemode="tozero"))
+    figure.update_xaxes(style.axis("x", hoverformat=".2f"))
+    figure.update_yaxes(style.axis("sd between networks", type="log", dtick=1))
     figure.update_layout(meta={"walkers": []})
     return style.layout(figure, hovermode="x unified")
 

@@ -34,20 +34,19 @@ def certainty(seen: Predictive) -> go.Figure:
     names = list(map(str, seen.info.get("classes") or ()))
     names = names if len(names) == p.shape[2] else [str(k) for k in range(p.shape[2])]
     scale = [(i / 8, style.clear(SURE, _depth(i / 8))) for i in range(9)]
-    figure = go.Figure(go.Heatmap(
+    traces = [go.Heatmap(
         x=np.float32(found["x"]), y=np.float32(found["y"]), z=np.float32(sure.T), zmin=1 / p.shape[2], zmax=1,
         zsmooth="best", colorscale=scale, showscale=False, text=[[names[k] for k in row] for row in best.T],
-        name="confidence", hovertemplate="<b>%{text}</b> %{z:.1%}<extra></extra>"))
-    regions.boundaries(figure, found, p)
+        name="confidence", hovertemplate="<b>%{text}</b> %{z:.1%}<extra></extra>"), *regions.boundaries(found, p)]
     if "train_x" in found:
         at, labels = np.asarray(found["train_x"], float), np.ravel(found["train_y"]).astype(int)
         for k in np.unique(labels):
             mine = at[labels == k][:: max(1, len(at) // 1000)]
-            figure.add_scatter(x=np.float32(mine[:, 0]), y=np.float32(mine[:, 1]), mode="markers", showlegend=False,
-                               name=f"training: {names[k]}", hoverinfo="skip",
-                               marker={"size": 3, "color": POINTS[k % len(POINTS)]})
-    regions.square(figure, found)
-    return figure.update_layout(meta={"walkers": []}, showlegend=False, margin={"l": 32, "r": 6, "t": 6, "b": 26})
+            traces.append(go.Scatter(x=np.float32(mine[:, 0]), y=np.float32(mine[:, 1]), mode="markers", showlegend=False,
+                                     name=f"training: {names[k]}", hoverinfo="skip",
+                                     marker={"size": 3, "color": POINTS[k % len(POINTS)]}))
+    look = regions.square(found) | {"meta": {"walkers": []}, "margin": {"l": 32, "r": 6, "t": 6, "b": 26}}
+    return style.drawn(traces, **look, showlegend=False)
 
 
 def key(classes: int) -> str:

@@ -41,22 +41,22 @@ def _table(table: np.ndarray, names: list[str], x: str, y: str, hover: str) -> g
     diagonal = np.eye(len(names), dtype=bool)
     told = np.stack([table, np.broadcast_to(whole, table.shape), share], axis=-1)
     places = list(range(len(names)))
-    figure = go.Figure(go.Heatmap(
+    traces = [go.Heatmap(
         x=places, y=places, z=np.float32(np.where(diagonal, share, -share)), zmin=-1, zmax=1, colorscale=SCALE,
         showscale=False, xgap=1.5, ygap=1.5, customdata=np.float32(told), name="counts",
         hovertemplate=hover.replace("%{y}", "%{text[0]}").replace("%{x}", "%{text[1]}") + "<extra></extra>",
-        text=[[[row, column] for column in names] for row in names]))
+        text=[[[row, column] for column in names] for row in names])]
     if len(names) <= WRITTEN:
         i, j = np.nonzero(table)
-        figure.add_scatter(x=j, y=i, mode="text", text=[f"{v:,}" for v in table[i, j]], hoverinfo="skip", showlegend=False,
-                           name="numbers", textfont={"size": 15 if len(names) <= 4 else 12 if len(names) <= 12 else 9})
+        traces.append(go.Scatter(x=j, y=i, mode="text", text=[f"{v:,}" for v in table[i, j]], hoverinfo="skip",
+                                 showlegend=False, name="numbers",
+                                 textfont={"size": 15 if len(names) <= 4 else 12 if len(names) <= 12 else 9}))
     ticks = {"tickvals": places, "ticktext": [_cut(name) for name in names]} if len(names) <= WRITTEN else {}
     look = {"showgrid": False, "ticks": "", "showline": False, "zeroline": False, "constrain": "domain", "fixedrange": True}
     edge = [-0.5, len(names) - 0.5]
-    figure.update_xaxes(style.axis(x, side="top", range=edge) | look | ticks)
-    figure.update_yaxes(style.axis(y, range=edge[::-1], scaleanchor="x", constraintoward="top") | look | ticks)
-    style.layout(figure, showlegend=False, hovermode="closest")
-    return figure.update_layout(margin={"l": 56, "r": 8, "t": 48, "b": 8})
+    return style.drawn(traces, showlegend=False, hovermode="closest", margin={"l": 56, "r": 8, "t": 48, "b": 8},
+                       xaxis=style.axis(x, side="top", range=edge) | look | ticks,
+                       yaxis=style.axis(y, range=edge[::-1], scaleanchor="x", constraintoward="top") | look | ticks)
 
 
 def _cut(name: str, longest: int = 12) -> str:

@@ -22,6 +22,12 @@ def axis_title(surface: Surface, axis: int) -> str:
     return surfaces.DISTANCE if abs(length - 1) < 1e-6 else f"coordinate {axis + 1} (1 is {length:.3g} in weight space)"
 
 
+def scene_title(surface: Surface, axis: int) -> dict:
+    """The same for a scene, where long titles are cut off at its border."""
+    text = "weight distance" if abs(lengths(surface)[axis] - 1) < 1e-6 else f"coordinate {axis + 1}"
+    return {"text": text, "font": {"size": 13}}
+
+
 def in_proportion(surface: Surface) -> bool:
     """Whether both axes are drawn with one scale; a plane much longer than wide would be a thin strip."""
     sides = [float(np.ptp(a)) * unit for a, unit in zip(surface.axes, lengths(surface), strict=True)]

@@ -38,28 +38,24 @@ def entropy(seen: Predictive, part: str = "entropy", highest: float | None = Non
     z, best = values(seen, part), p.argmax(axis=2)
     told = np.stack([p.max(axis=2), values(seen, "entropy"), values(seen, "disagreement")], axis=-1)
     top = float(np.log(p.shape[2])) if highest is None else highest
-    figure = go.Figure(
-        go.Heatmap(
-            x=_f32(found["x"]),
-            y=_f32(found["y"]),
-            z=_f32(z.T),
-            zmin=0,
-            zmax=top,
-            colorscale=_faint(),
-            showscale=False,
-            zsmooth="best",
-            customdata=_f32(told.transpose(1, 0, 2)),
-            text=[[names[k] for k in row] for row in best.T],
-            name=PARTS[part],
-            hovertemplate="<b>%{text}</b> %{customdata[0]:.1%}<br>entropy %{customdata[1]:.3f} nats, of which "
-            "disagreement %{customdata[2]:.3f}<extra></extra>",
-        )
+    heat = go.Heatmap(
+        x=_f32(found["x"]),
+        y=_f32(found["y"]),
+        z=_f32(z.T),
+        zmin=0,
+        zmax=top,
+        colorscale=_faint(),
+        showscale=False,
+        zsmooth="best",
+        customdata=_f32(told.transpose(1, 0, 2)),
+        text=[[names[k] for k in row] for row in best.T],
+        name=PARTS[part],
+        hovertemplate="<b>%{text}</b> %{customdata[0]:.1%}<br>entropy %{customdata[1]:.3f} nats, of which "
+        "disagreement %{customdata[2]:.3f}<extra></extra>",
     )
-    regions.boundaries(figure, found, p)
-    if "train_x" in found:
-        regions.data(figure, found, names)
-    regions.square(figure, found)
-    return figure.update_layout(meta={"walkers": []}, margin={"l": 32, "r": 8, "t": 30, "b": 28})
+    examples = regions.data(found, names) if "train_x" in found else []
+    look = regions.square(found) | {"meta": {"walkers": []}, "margin": {"l": 32, "r": 8, "t": 30, "b": 28}}
+    return style.drawn([heat, *regions.boundaries(found, p), *examples], **look)
 
 
 def in_words(seen: Predictive) -> str:

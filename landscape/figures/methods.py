@@ -88,5 +88,10 @@ def short(value, digits: int = 3) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}g}".replace("-", "−")
 
 
+def fixed(value: float, digits: int = 3) -> str:
+    """A number with so many decimals in a sentence, with a proper minus."""
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
 def count(value) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{round(value):,}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 
 import numpy as np
@@ -22,14 +24,21 @@ HEIGHT, LOW = 380, 330
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure of an opened network: its heading, its width beside the others, its height, whether views move together."""
+    """One figure of an opened network: its heading, its width beside the others, its height, whether views move together.
+
+    It is drawn when it is asked for, so that a page can show one while it draws the next.
+    """
 
     name: str
     title: str
-    figure: go.Figure
+    draw: Callable[[], go.Figure]
     width: float = 1.0
     height: int = HEIGHT
     linked: bool = False
+
+    @property
+    def figure(self) -> go.Figure:
+        return self.draw()
 
 
 def drawable(seen: Opened) -> bool:
@@ -54,12 +63,14 @@ def pictures(seen: Opened) -> list[Picture]:
     if not drawable(seen):
         return []
     if seen.info.get("kind") == "regression":
-        told = [Picture("truth", "Test examples", regions.predicted_against_true(seen))]
-        return [Picture("function", "The function it computes", regions.fitted(seen), 1.7), *told] if seen.function else told
-    rest = [Picture("confusion", "Who is taken for whom", confusion.confusion(seen)),
-            Picture("reliability", "How far its confidence can be trusted", reliability.reliability(seen))]
+        told = [Picture("truth", "Test examples", partial(regions.predicted_against_true, seen))]
+        if not seen.function:
+            return told
+        return [Picture("function", "The function it computes", partial(regions.fitted, seen), 1.7), *told]
+    rest = [Picture("confusion", "Who is taken for whom", partial(confusion.confusion, seen)),
+            Picture("reliability", "How far its confidence can be trusted", partial(reliability.reliability, seen))]
     if seen.function:
-        return [Picture("regions", "What it decides where", regions.regions(seen), 1.25), *rest]
+        return [Picture("regions", "What it decides where", partial(regions.regions, seen), 1.25), *rest]
     return rest
 
 
@@ -68,17 +79,18 @@ def pictures_of_two(a: Opened, b: Opened) -> list[Picture]:
     if not (drawable(a) and drawable(b)):
         return []
     if a.info.get("kind") == "regression":
-        both = [Picture("truth-a", "A on test examples", regions.predicted_against_true(a)),
-                Picture("truth-b", "B on test examples", regions.predicted_against_true(b))]
-        first = [Picture("function-ab", "The functions they compute", regions.fitted(a, b), 1.4)] if a.function else []
-        return [*first, *both]
+        both = [Picture("truth-a", "A on test examples", partial(regions.predicted_against_true, a)),
+                Picture("truth-b", "B on test examples", partial(regions.predicted_against_true, b))]
+        if not a.function:
+            return both
+        return [Picture("function-ab", "The functions they compute", partial(regions.fitted, a, b), 1.4), *both]
     if a.function and b.function:
-        return [Picture("regions-a", "What A decides", regions.regions(a), height=LOW, linked=True),
-                Picture("regions-b", "What B decides", regions.regions(b), height=LOW, linked=True),
-                Picture("difference", "Where they differ", regions.difference(a, b), height=LOW, linked=True)]
-    return [Picture("confusion-a", "A: who is taken for whom", confusion.confusion(a)),
-            Picture("confusion-b", "B: who is taken for whom", confusion.confusion(b)),
-            Picture("against", "A against B", confusion.against(a, b))]
+        return [Picture("regions-a", "What A decides", partial(regions.regions, a), height=LOW, linked=True),
+                Picture("regions-b", "What B decides", partial(regions.regions, b), height=LOW, linked=True),
+                Picture("difference", "Where they differ", partial(regions.difference, a, b), height=LOW, linked=True)]
+    return [Picture("confusion-a", "A: who is taken for whom", partial(confusion.confusion, a)),
+            Picture("confusion-b", "B: who is taken for whom", partial(confusion.confusion, b)),
+            Picture("against", "A against B", partial(confusion.against, a, b))]
 
 
 def tiles(verdicts: list[Verdict]) -> str:

@@ -14,6 +14,7 @@ AXES = {
     "members": "members",
 }
 METRICS = {"nll": "test NLL", "error": "test error (%)", "ece": "ECE"}
+RMSE = "test RMSE"  # what the error of a regression is
 SWEPT = {
     "test_nll": "test NLL",
     "train_nll": "train NLL",
@@ -31,16 +32,17 @@ def swept(series: Series) -> list[str]:
     return [name for name in SWEPT if name in series.values and name != "train_nll"]
 
 
-def sweep(series: Series, kind: str, metric: str = "test_nll") -> go.Figure:
+def sweep(series: Series, kind: str, metric: str = "test_nll", regression: bool = False) -> go.Figure:
     """One metric over the temperature or the prior's scale; the value of the run itself is marked."""
     figure, x = go.Figure(), np.asarray(series.x, float)
+    titles = SWEPT | ({"test_error": RMSE} if regression else {})
     for name in [metric, *(["train_nll"] if metric == "test_nll" and "train_nll" in series.values else [])]:
         color = COLORS.get(name, COLORS["test_nll"])
         figure.add_scatter(
             x=np.float32(x),
             y=np.float32(series.values[name]),
             mode="lines+markers",
-            name=SWEPT[name],
+            name=titles[name],
             line={"color": color, "width": 2.4},
             hovertemplate="%{y:.4~g}",
             marker={"size": 8, "color": style.PAPER, "line": {"width": 2.2, "color": color}},
@@ -61,7 +63,7 @@ def sweep(series: Series, kind: str, metric: str = "test_nll") -> go.Figure:
         )
     ticks = {"tickvals": [float(v) for v in x], "ticktext": [f"{v:g}" for v in x]} if len(x) <= 12 else {}
     figure.update_xaxes(style.axis(AXES[kind], **ticks, **({"type": "log"} if logarithmic else {})))
-    figure.update_yaxes(style.axis(SWEPT[metric]))
+    figure.update_yaxes(style.axis(titles[metric]))
     figure.update_layout(meta={"walkers": []})
     return style.layout(figure, hovermode="x unified")
 
@@ -73,8 +75,8 @@ def best_in_words(series: Series, kind: str) -> str:
         return ""
     i = int(np.nanargmin(values))
     if kind != "temperature":
-        return f"The test NLL is lowest, {values[i]:.3f}, at a prior sd of **{x[i]:g}**."
-    text = f"The test NLL is lowest, {values[i]:.3f}, at **T = {x[i]:g}**"
+        return f"The test NLL is lowest, {methods.fixed(values[i])}, at a prior sd of **{x[i]:g}**."
+    text = f"The test NLL is lowest, {methods.fixed(values[i])}, at **T = {x[i]:g}**"
     own = np.flatnonzero(np.isclose(x, 1.0))
     if not len(own) or own[0] == i or not np.isfinite(values[own[0]]):
         return f"{text}."
@@ -83,7 +85,7 @@ def best_in_words(series: Series, kind: str) -> str:
         if values[own[0]] - values[i] < CLOSE
         else f"here a {'cold' if x[i] < 1 else 'warm'} posterior predicts better"
     )
-    return f"{text}; at T = 1 it is {values[own[0]]:.3f}: {how}."
+    return f"{text}; at T = 1 it is {methods.fixed(values[own[0]])}: {how}."
 
 
 def lines(series: Series) -> dict[str, list[str]]:
@@ -128,7 +130,7 @@ def members(series: Series, metric: str = "nll", regression: bool = False) -> go
             marker={"size": 8, "color": style.PAPER, "line": {"width": 2.2, "color": look.color}},
         )
     figure.update_xaxes(style.axis(AXES["members"], dtick=1 if len(x) <= 16 else None))
-    figure.update_yaxes(style.axis("test RMSE" if metric == "error" and regression else METRICS[metric]))
+    figure.update_yaxes(style.axis(RMSE if metric == "error" and regression else METRICS[metric]))
     figure.update_layout(meta={"walkers": []})
     return style.layout(figure, hovermode="x unified")
 
@@ -140,6 +142,6 @@ def members_in_words(series: Series) -> str:
     if not found:
         return ""
     ranked = sorted(found, key=lambda m: found[m][-1])
-    many = ", ".join(f"{methods.look(m).title} {found[m][-1]:.3f}" for m in ranked)
-    one = ", ".join(f"{methods.look(m).title} {found[m][0]:.3f}" for m in ranked)
+    many = ", ".join(f"{methods.look(m).title} {methods.fixed(found[m][-1])}" for m in ranked)
+    one = ", ".join(f"{methods.look(m).title} {methods.fixed(found[m][0])}" for m in ranked)
     return f"Test NLL with {series.x[-1]:g} members: {many}; with one: {one}."

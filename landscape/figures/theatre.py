@@ -15,6 +15,8 @@ VALUES = {"log_density": "log density", "density": "density", "train_nll": "trai
 BELOW = {"log_density": "nats below the mode", "density": "density, share of its mode", "train_nll": "train NLL"}
 SHARES = (50, 90, 99)  # per cent of the mass inside the lines
 CAP = 32.0  # nats below the mode from which the picture is one colour
+BACK = 1.1  # so much farther away than elsewhere: these axes have names below them
+IN_SCENE = {"l": 8, "r": 8, "t": 8, "b": 8}  # a scene holds its own axes
 FADED = 0.78  # of the map, where draws lie on it
 
 
@@ -192,10 +194,12 @@ def loss(surface: Surface, metric: str, scale: Scale, shown: dict[str, Samples],
         for cloud in draws.clouds(shown, False):
             draws.in_scene(figure, surface, height, cloud)
         figure.update_scenes(
-            xaxis_title={"text": coordinates.axis_title(surface, 0)},
-            yaxis_title={"text": coordinates.axis_title(surface, 1)},
+            xaxis_title=coordinates.scene_title(surface, 0),
+            yaxis_title=coordinates.scene_title(surface, 1),
             aspectratio=coordinates.sides(surface) | {"z": surfaces.TALL},
+            camera={"eye": {axis: BACK * at for axis, at in surfaces.EYE.items()}},
         )
+        figure.update_layout(margin=IN_SCENE)
         return figure
     for cloud in draws.clouds(shown, False):
         figure.add_trace(draws.on_map(cloud))
@@ -244,7 +248,8 @@ def _relief(surface: Surface, shown: dict[str, Samples], value: str, chains: boo
     own = np.array([surfaces.bilinear(x, y, z, np.array([[m.x, m.y]]))[0] for m in surface.marks]) + 3 * surfaces.LIFT
     figure.add_trace(_named(surface, own))
     figure.update_layout(meta={"walkers": []})
-    return style.layout(figure, showlegend=len(shown) > 1, scene=_stage(surface, value, scale, own))
+    scene = _stage(surface, value, scale, own)
+    return style.layout(figure, showlegend=len(shown) > 1, scene=scene).update_layout(margin=IN_SCENE)
 
 
 def _stage(surface: Surface, value: str, scale: Scale, own: np.ndarray) -> dict:
@@ -265,8 +270,8 @@ def _stage(surface: Surface, value: str, scale: Scale, own: np.ndarray) -> dict:
         "tickfont": {"size": 10},
     }
     return {
-        "xaxis": plain | {"title": {"text": coordinates.axis_title(surface, 0)}},
-        "yaxis": plain | {"title": {"text": coordinates.axis_title(surface, 1)}},
+        "xaxis": plain | {"title": coordinates.scene_title(surface, 0)},
+        "yaxis": plain | {"title": coordinates.scene_title(surface, 1)},
         "zaxis": plain
         | {
             "title": {"text": ""},

@@ -2,7 +2,8 @@
 
 The engine starts it when the first page is shown or the first network asked for, and again when it was ended. The two
 talk over a pair of sockets that no other process can reach. Torch is loaded there, on one thread; jobs run at a lower
-priority. One click is answered after the other.
+priority. One click is answered after the other. What a run will cost takes seconds to find out: a second such process does
+that aside, so that no click waits for it, and ends when nothing was asked for a while.
 """
 
 from __future__ import annotations
@@ -31,21 +32,24 @@ from landscape.runs.region import checked_region
 from landscape.runs.shelf import Shelf
 from landscape.runs.store import Store
 from landscape.runs.where import checked, text
+from landscape.runs.worker import give_way
 from landscape.settings import restored
 
 PRELOAD = ("landscape.recipes.opening", "landscape.recipes.valleys", "landscape.recipes.network", "sklearn.datasets")
 PATIENCE = 100.0  # seconds after which a click is given up and the process ended
 TRIES = 2  # times that a click may end the process
 RUNS, BYTES = 8, 2**30  # whose planes, networks and data are held in memory: so many runs, and no more than this in all
+ASIDE = 300.0  # seconds without a question after which the process aside ends
 KEPT = "network"  # the recipe of a network that was kept, and its name in its run
 log = logging.getLogger("landscape.clicks")
 
 
 class Clicks:
-    """The engine's side: starts the process, asks it, starts it again."""
+    """The engine's side: starts the process, asks it, starts it again. One ``aside`` gives way to everything else and ends
+    after so many seconds without a question."""
 
-    def __init__(self, home: Path):
-        self._home, self._turn, self._closed = home, threading.Lock(), False
+    def __init__(self, home: Path, aside: float | None = None):
+        self._home, self._aside, self._turn, self._closed = home, aside, threading.Lock(), False
         self._process: subprocess.Popen | None = None
         self._line: Channel | None = None
 
@@ -93,6 +97,7 @@ class Clicks:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", __name__, "--home", str(self._home), "--socket", str(theirs.fileno())]
+            command += [] if self._aside is None else ["--aside", str(self._aside)]
             path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
             environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
             self._process = subprocess.Popen(
@@ -201,13 +206,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m landscape.runs.clicks", description="Open networks for the engine.")
     parser.add_argument("--home", type=Path, required=True, help="the store's folder")
     parser.add_argument("--socket", type=int, required=True, help="the inherited socket on which the engine asks")
+    parser.add_argument("--aside", type=float, help="give way to others, and end after so many seconds without a question")
     options = parser.parse_args()
+    if options.aside is not None:
+        give_way()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     opener = Opener(options.home)
     handlers = {function.__name__: function for function in (opener.warm, opener.open, opener.keep, opener.average,
                                                           opener.estimate)}
-    with suppress(ConnectionError), socket.socket(fileno=options.socket) as engine:  # until the engine has ended
+    with suppress(ConnectionError, TimeoutError), socket.socket(fileno=options.socket) as engine:  # until that has ended
         opener.warm()
+        engine.settimeout(options.aside)
         while True:
             send(engine, answered(handlers, *receive(engine)))
     return 0

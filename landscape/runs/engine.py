@@ -19,7 +19,7 @@ from pathlib import Path
 
 from landscape.errors import BadInput, StoreError
 from landscape.runs.channel import Server
-from landscape.runs.clicks import Clicks
+from landscape.runs.clicks import ASIDE, Clicks
 from landscape.runs.context import ELSEWHERE, STOPPED
 from landscape.runs.crew import Crew, Lost, end_of
 from landscape.runs.home import holder, home_of, write_atomically
@@ -63,7 +63,7 @@ class Engine:
         self.changed = threading.Condition()
         self.stopping = False
         write_atomically(self.store.home / "certificate.pem", self.pem.encode())
-        self.clicks = Clicks(self.store.home)
+        self.clicks, self.estimates = Clicks(self.store.home), Clicks(self.store.home, ASIDE)
         own = (self.submit, self.cancel, self.delete, self.working, self.alive, self.stop, self.open, self.keep, self.warm,
                self.average, self.rename, self.estimate, self.claim)
         handlers = {function.__name__: function for function in own}
@@ -151,7 +151,7 @@ class Engine:
         if line is not None:
             self.server.hang_up(line)
 
-    # Clicks, answered by a process of their own
+    # Clicks and estimates, each answered by a process of their own
 
     def open(self, where: dict) -> dict[str, bytes | str]:
         return self.clicks.ask("open", where)
@@ -160,7 +160,7 @@ class Engine:
         return self.clicks.ask("average", region)
 
     def estimate(self, recipe: str, settings: dict) -> dict | None:
-        return self.clicks.ask("estimate", recipe, settings)
+        return self.estimates.ask("estimate", recipe, settings)
 
     def keep(self, where: dict, title: str | None, person: str = "", name: str = "") -> str:
         self.people.admit("", Person(person, name))
@@ -194,6 +194,7 @@ class Engine:
         log.info("ending")
         self.server.shutdown()
         self.clicks.close()
+        self.estimates.close()
         self.crew.close()
         self.store.close()
 

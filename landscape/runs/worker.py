@@ -27,7 +27,7 @@ def dask_setup(worker) -> None:
     ``LANDSCAPE_PRELOAD`` names other modules, comma-separated; empty for none. Jobs give way to everything else on the
     machine: all threads that do their work are started after this.
     """
-    os.nice(NICENESS)
+    give_way()
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(FIRST)
     for name in filter(None, os.environ.get("LANDSCAPE_PRELOAD", PRELOAD).split(",")):
@@ -35,6 +35,16 @@ def dask_setup(worker) -> None:
             importlib.import_module(name)
         except Exception:  # a job that needs it says so to its user; a worker that cannot start says it to nobody
             log.exception("could not import %s", name)
+
+
+def give_way() -> None:
+    """Be nicer than pages and clicks. Where Linux shares out time to sessions first and to processes only within them
+    (autogroup), niceness is worth nothing beside another session: this process gets one of its own, which is nicer too."""
+    os.nice(NICENESS)
+    with suppress(OSError):  # it leads a group of processes already, or there is no such sharing
+        os.setsid()
+        with open("/proc/self/autogroup", "w") as file:
+            file.write(str(NICENESS))
 
 
 def job(key: str, address: str, pem: str, version: str, whose: str = OFF) -> tuple[str, str, str]:

@@ -1,6 +1,6 @@
 """What a run will cost, beside the button that starts it; one that takes long is asked about first.
 
-The process that answers clicks times pieces of the work. A page never waits for that: the sentence appears when it is there.
+A process beside the engine times pieces of the work. A page never waits for that: the sentence appears when it is there.
 """
 
 from __future__ import annotations

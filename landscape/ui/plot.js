@@ -128,6 +128,7 @@ async function draw(element, data, setTriggerValue) {
   const Plotly = await library(data.library);
   const figure = JSON.parse(data.figure);
   const layout = figure.layout || {};
+  named(figure);
   if (isThreeD(layout) && element.clientWidth < 560) compact(figure);
   if (!data.bar) withoutBar(figure);
   themed(layout, element);
@@ -162,6 +163,7 @@ async function draw(element, data, setTriggerValue) {
     clickable(element, setTriggerValue);
     paintable(element, Plotly, setTriggerValue);
     pointed(element, Plotly);
+    element.on("plotly_afterplot", () => element.__overlaid && overlaid(element, element.__overlaid));
     element.on("plotly_afterplot", () => element.__kind === "2d" && element.__walkers.some((walker) => walker.trail) && walk(element, Plotly));
     window.addEventListener("landscape:rings", element.__onRings = (event) => {
       if (event.detail.run === element.__place?.run) ring(element, Plotly);
@@ -195,6 +197,7 @@ export default function (component) {
   };
   element.__redraw();
   return () => {
+    clearTimeout(element.__settling);
     if (element.__onWalk) window.removeEventListener("landscape:walk", element.__onWalk);
     if (element.__onCursor) window.removeEventListener("landscape:cursor", element.__onCursor);
     if (element.__onRings) window.removeEventListener("landscape:rings", element.__onRings);

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import plotly
 import plotly.graph_objects as go
 import streamlit as st
+from plotly.utils import PlotlyJSONEncoder
 
 LIBRARY = f"assets/plotly-{plotly.__version__}.min.js"
 HERE = Path(__file__).parent
@@ -26,7 +28,8 @@ WALK = """
 _plot = st.components.v2.component(
     "landscape_plot",
     html="<div class='landscape-plot'></div>",
-    css=".landscape-plot{width:100%;outline:0 none var(--st-text-color);transition:outline-color 1ms}",
+    css=""".landscape-plot{width:100%;outline:0 none var(--st-text-color);transition:outline-color 1ms}
+    .landscape-plot .plotly .modebar{top:-14px!important}""",  # above the map: no cell lies under a button
     js="".join((HERE / name).read_text() for name in ("points.js", "overlay.js", "plot.js")),
     isolate_styles=False,
 )
@@ -63,8 +66,8 @@ _clicks = st.components.v2.component(
 
 
 def figure_json(figure: go.Figure) -> str:
-    """The figure as the browser takes it: arrays in binary, not validated again."""
-    return figure.to_json(validate=False)
+    """The figure as the browser takes it: arrays in binary, not validated again, and not escaped for a page of HTML."""
+    return json.dumps(figure.to_dict(), cls=PlotlyJSONEncoder, separators=(",", ":"))
 
 
 def plot(

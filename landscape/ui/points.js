@@ -78,7 +78,7 @@ function painted(polygon) {
 function faded(figure, polygon) {
   if (polygon?.length) for (const trace of figure.data) if (trace.meta?.draws) {
     const [x, y] = [plain(trace.x), plain(trace.y)];
-    trace.selectedpoints = x ? x.map((_, i) => i).filter((i) => within(polygon, x[i], y[i])) : undefined;
+    trace.selectedpoints = x ? Array.from(x, (_, i) => i).filter((i) => within(polygon, x[i], y[i])) : undefined;
   }
   for (const trace of figure.data) if (trace.name === "marks" && trace.type === "scatter")
     trace.unselected = { marker: { opacity: 1 }, textfont: { color: trace.textfont?.color } };
@@ -88,7 +88,16 @@ function faded(figure, polygon) {
 function plain(values) {
   if (Array.isArray(values)) return values;
   if (values?.dtype !== "f4") return null;
-  return Array.from(new Float32Array(Uint8Array.from(atob(values.bdata), (c) => c.charCodeAt(0)).buffer));
+  return new Float32Array(Uint8Array.from(atob(values.bdata), (c) => c.charCodeAt(0)).buffer);
+}
+
+// The names of classes, which cells of a map hold by number: sent for every cell they would be half of the message.
+function named(figure) {
+  for (const trace of figure.data) {
+    const names = trace.meta?.names, z = names && plain(trace.z), width = z && Number(String(trace.z.shape).split(",")[1]);
+    if (z) trace.text = Array.from({ length: z.length / width }, (_, j) =>
+      Array.from(z.slice(j * width, (j + 1) * width), (value) => names[Math.floor(value)]));
+  }
 }
 
 // A click is a press and a release at one place: a scene reports clicks also while it is being turned.
@@ -96,8 +105,9 @@ function clickable(element, setTriggerValue) {
   let hovered = null;
   const open = (where) => {
     if (!where) return;
-    if (where.plane) ring(element, window.Plotly, [{ letter: "", planes: { [where.plane]: [where.x, where.y] } }]);
     window.dispatchEvent(new CustomEvent("landscape:open", { detail: { run: element.__place.run, where, element } }));
+    const at = where.plane && [{ letter: "", planes: { [where.plane]: [where.x, where.y] } }];
+    if (at) setTimeout(() => element.isConnected && ring(element, window.Plotly, at), 0); // when the question has left
   };
   const inScene = ([point]) => {
     const place = element.__place, draws = point.data.meta?.draws;
@@ -154,27 +164,64 @@ function withRings(figure, place) {
 }
 
 const RING = { A: "#ff3b30", B: "#3b8fd4" };
+const SETTLED = 500; // ms without a change after which rings become part of a flat plot
 
+// Marks the opened networks. For a ring of its own plotly draws the whole map anew, which takes as long as the answer to a
+// click: on a flat map rings are drawn over it at once, and become part of it when all is quiet.
 function ring(element, Plotly, given) {
   const opened = given || window.__landscape.rings[element.__place?.run] || [];
+  if (element.__kind === "3d") return settle(element, Plotly, opened);
+  clearTimeout(element.__settling);
+  const changed = (element.__rings || []).some((entry) => ringed(element, entry, opened).drawn !== (entry.drawn || false));
+  overlaid(element, changed ? opened : null);
+  if (changed) element.__settling = setTimeout(() => {
+    if (!element.isConnected || !element._fullLayout) return;
+    settle(element, Plotly, opened);
+    overlaid(element, null);
+  }, SETTLED);
+}
+
+// What a trace of rings is to show: the change to it, and a text that says whether it shows that already.
+function ringed(element, entry, opened) {
+  const points = opened.map((one) => {
+    if (entry.plane) return one.planes[entry.plane] && [...one.planes[entry.plane], one];
+    if (one.path !== entry.path) return null;
+    const line = element._fullData[entry.line], i = Math.round(one.t * (line.x.length - 1));
+    return [one.t, line.y[i], one];
+  }).filter(Boolean);
+  const heights = entry.three ? points.map((point) => heightAt(element, point)) : null;
+  const kept = points.filter((_, i) => !heights || heights[i] !== null);
+  const twice = (pick) => kept.flatMap((point) => [pick(point, 0), pick(point, 1)]);
+  const change = entry.three
+    ? { x: [kept.map((p) => p[0])], y: [kept.map((p) => p[1])], z: [heights.filter((h) => h !== null)], "marker.color": [kept.map((p) => RING[p[2].letter || "A"])] }
+    : { x: [twice((p) => p[0])], y: [twice((p) => p[1])], text: [twice((p, i) => (i ? `  ${p[2].letter || ""}` : ""))],
+      "marker.color": [twice((p, i) => (i ? RING[p[2].letter || "A"] : "#fff"))],
+      "marker.size": entry.plane ? 20 : 14, "marker.line.width": [twice((_, i) => (i ? 3 : 6.5))] };
+  const rounded = (_, v) => (typeof v === "number" ? v.toPrecision(6) : v); // a click says in 32 bits where the answer is in 64
+  return { change, drawn: kept.length > 0 && JSON.stringify(change, rounded) };
+}
+
+function settle(element, Plotly, opened) {
   for (const entry of element.__rings || []) {
-    const points = opened.map((one) => {
-      if (entry.plane) return one.planes[entry.plane] && [...one.planes[entry.plane], one];
-      if (one.path !== entry.path) return null;
-      const line = element._fullData[entry.line], i = Math.round(one.t * (line.x.length - 1));
-      return [one.t, line.y[i], one];
-    }).filter(Boolean);
-    const heights = entry.three ? points.map((point) => heightAt(element, point)) : null;
-    const kept = points.filter((_, i) => !heights || heights[i] !== null);
-    const twice = (pick) => kept.flatMap((point) => [pick(point, 0), pick(point, 1)]);
-    const change = entry.three
-      ? { x: [kept.map((p) => p[0])], y: [kept.map((p) => p[1])], z: [heights.filter((h) => h !== null)], "marker.color": [kept.map((p) => RING[p[2].letter || "A"])] }
-      : { x: [twice((p) => p[0])], y: [twice((p) => p[1])], text: [twice((p, i) => (i ? `  ${p[2].letter || ""}` : ""))],
-        "marker.color": [twice((p, i) => (i ? RING[p[2].letter || "A"] : "#fff"))],
-        "marker.size": entry.plane ? 20 : 14, "marker.line.width": [twice((_, i) => (i ? 3 : 6.5))] };
-    const shown = kept.length > 0;
-    if (!shown && !entry.shown) continue;
-    entry.shown = shown;
-    Plotly.restyle(element, shown ? { ...change, visible: true } : { visible: false }, [entry.trace]);
+    const { change, drawn } = ringed(element, entry, opened);
+    if (drawn === (entry.drawn || false)) continue;
+    entry.drawn = drawn;
+    Plotly.restyle(element, drawn ? { ...change, visible: true } : { visible: false }, [entry.trace]);
   }
+}
+
+// Rings over a flat map, as its trace of rings will show them; that trace is hidden meanwhile. Null takes them away.
+function overlaid(element, opened) {
+  element.__overlaid = opened;
+  const entry = (element.__rings || []).find((one) => one.plane && !one.three), drawn = entry && layer(element, "landscape-rings");
+  if (!drawn) return;
+  const trace = element.querySelector(`.scatterlayer .trace${element._fullData[entry.trace].uid}`);
+  if (trace) trace.style.display = opened ? "none" : "";
+  const { xaxis, yaxis } = element._fullLayout;
+  drawn.innerHTML = (opened || []).filter((one) => one.planes[entry.plane]).map((one) => {
+    const [x, y] = one.planes[entry.plane], [cx, cy] = [xaxis.d2p(x), yaxis.d2p(y)];
+    const circle = (color, width) => `<circle cx="${cx}" cy="${cy}" r="10" fill="none" stroke="${color}" stroke-width="${width}"/>`;
+    return circle("#fff", 6.5) + circle(RING[one.letter || "A"], 3) + (one.letter ? `<text x="${cx + 18}" y="${cy + 5}" `
+      + `fill="#fff" font-size="14" font-weight="700" style="text-shadow:0 0 3px #14171f,0 0 5px #14171f">${one.letter}</text>` : "");
+  }).join("");
 }

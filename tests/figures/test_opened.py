@@ -33,6 +33,14 @@ def test_figures_are_small_and_leave_colours_to_the_page(seen):
         assert p.figure.layout.font.color is None
 
 
+def test_a_picture_is_drawn_when_it_is_asked_for(seen, monkeypatch):
+    for room, name in ((regions, "regions"), (regions, "fitted"), (regions, "predicted_against_true"),
+                       (confusion, "confusion"), (reliability, "reliability")):
+        monkeypatch.setattr(room, name, lambda *_, name=name: name)
+    drawn = [p.figure for p in opened.pictures(seen)]
+    assert len(drawn) == len(set(drawn)) > 1
+
+
 def test_confusion_counts_every_example_with_rows_true():
     p = np.eye(3)[[0, 1, 1, 2, 2, 2]]
     table = trace(confusion.confusion(classifier(p, np.array([0, 0, 1, 2, 2, 0]))), "counts").customdata
@@ -84,7 +92,8 @@ def test_regions_show_the_winner_and_how_sure_it_is():
     i, j = 12, 60
     assert drawn.z.shape == (80, 90)
     assert int(drawn.z[j, i]) == p[i, j].argmax()
-    assert drawn.text[j][i] == seen.info["classes"][p[i, j].argmax()]
+    assert drawn.meta["names"][int(drawn.z[j, i])] == seen.info["classes"][p[i, j].argmax()]
+    assert drawn.text is None, "a name for each cell would be half of what is sent"
     np.testing.assert_allclose(drawn.customdata[j, i], [p[i, j].max(), -(p[i, j] * np.log(p[i, j])).sum()], rtol=1e-4)
     assert figure.layout.yaxis.scaleanchor == "x"
 

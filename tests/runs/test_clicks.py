@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -27,11 +28,13 @@ LONG = {"task": "mnist1d", "epochs": 3000}  # half an hour of both cores
 PROMPT = 5.0  # seconds, ten times what is promised: other tests may run on this machine
 
 
-def opening_process(shop) -> psutil.Process | None:
-    """The process that answers clicks."""
+def opening_process(shop, aside: bool = False) -> psutil.Process | None:
+    """The process that answers clicks, or the one aside, which finds out what runs will cost."""
     engine = shop.jobs.engine()
     children = psutil.Process(engine["pid"]).children() if engine else []
-    return next((child for child in children if clicks.__name__ in child.cmdline()), None)
+    commands = {child: child.cmdline() for child in children}
+    return next((child for child, words in commands.items()
+                 if clicks.__name__ in words and ("--aside" in words) == aside), None)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,10 @@ def test_clicks_are_answered_while_a_long_job_has_all_cores(shared, moons):
     busy = [thread.id for thread in worker.threads() if thread.user_time > 0.5]
     assert busy
     assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in busy} == {NICENESS}
+    assert os.getsid(worker.pid) == worker.pid, "niceness counts only within a session where sessions share first"
+    sharing = Path(f"/proc/{worker.pid}/autogroup")
+    said = sharing.read_text() if sharing.exists() else ""
+    assert not said or said.strip().endswith(f"nice {NICENESS}")
     assert opening_process(shared).nice() == psutil.Process().nice()
     start = time.monotonic()
     shared.jobs.cancel(job)
@@ -82,6 +89,37 @@ def test_the_answer_is_what_a_process_alone_gives(shared, moons):
         assert seen.values[metric] == pytest.approx(value, rel=1e-6)
     assert shared.jobs.open(place | {"run": moons[:6]}).where["run"] == moons
     np.testing.assert_allclose(seen.outputs, alone.outputs, atol=1e-6)
+
+
+def test_no_click_waits_for_what_a_run_will_cost(shared, moons):
+    asked = ("valleys", SMALL | {"seeds": (5, 6, 7)})
+    assert shared.jobs.estimate(*asked)["seconds"] > 0
+    aside, found = opening_process(shared, aside=True), []
+    assert aside.nice() == NICENESS
+    trying = threading.Thread(target=lambda: found.append(shared.jobs.estimate(*asked)))
+    aside.suspend()  # an estimate that takes for ever
+    try:
+        trying.start()
+        for place in places(shared.library, moons, 3):
+            assert shared.jobs.open(place).where == place
+        assert trying.is_alive()
+    finally:
+        aside.resume()
+    trying.join(60)
+    assert found[0]["seconds"] > 0
+
+
+def test_the_process_aside_ends_when_nobody_asks_and_is_back_with_the_next_question(tmp_path):
+    asked = ("estimate", "training", {"task": "moons", "epochs": 2, "widths": [8]})
+    aside = clicks.Clicks(tmp_path, aside=0.5)
+    try:
+        first = aside.ask(*asked)
+        process = aside._process
+        assert process.wait(60) == 0
+        assert aside.ask(*asked).keys() == first.keys()
+        assert aside._process.pid != process.pid
+    finally:
+        aside.close()
 
 
 def test_killed_it_is_back_with_the_next_click(shared, moons):

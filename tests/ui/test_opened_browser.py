@@ -87,6 +87,13 @@ def rings(tab, plane: int) -> list:
                         "return t.visible === true ? [...t.x].map((x, i) => [x, t.y[i]]) : [] }", plane)
 
 
+def watch_rings(tab, plane: int) -> None:
+    """Remember whether rings were drawn over a plane, before they become part of it."""
+    look = "() => { window.__over ||= Boolean(e.querySelector('.landscape-rings circle')) }"
+    tab.evaluate(f"p => {{ const e = {PLANES}[p], look = {look};"
+                 "new MutationObserver(look).observe(e, {childList: true, subtree: true}) }", plane)
+
+
 def evaluated_cell(home, key: str, plane: str, at: int = 0) -> tuple[int, int, object]:
     """A cell off the paths and marks that was evaluated, in the upper part of the plane."""
     surface = Library(home).result(key, f"surface:{plane}")
@@ -99,6 +106,7 @@ def test_a_clicked_cell_is_opened_and_agrees_with_the_picture(server, finished, 
     i, j, surface = evaluated_cell(server.home, finished[1], "bezier")
     visit(tab, page_of(server, finished[1]))
     drawings = tab.evaluate(f"() => {PLANES}.map(e => e.dataset.drawn)")
+    watch_rings(tab, 1)
     press(tab, *middle_of_cell(tab, 1, i, j))
     assert "on the plane of the Bezier curve" in opened_within(tab, "")
     tile = tab.locator(".landscape-tiles li").filter(has_text="train loss")
@@ -107,6 +115,8 @@ def test_a_clicked_cell_is_opened_and_agrees_with_the_picture(server, finished, 
     x, y = surface.axes[0][i], surface.axes[1][j]
     until(lambda: rings(tab, 1) != [], 20)
     np.testing.assert_allclose(rings(tab, 1)[0], [x, y], rtol=1e-4)
+    assert tab.evaluate("() => window.__over"), "the ring was seen before the map was drawn anew"
+    until(lambda: tab.locator(".landscape-rings circle").count() == 0, 20)
     assert rings(tab, 0) == []
     assert tab.evaluate(f"() => {PLANES}.map(e => e.dataset.drawn)") == drawings, "a click draws the panel and nothing else"
     said, link = heading(tab), address(tab)
@@ -115,6 +125,28 @@ def test_a_clicked_cell_is_opened_and_agrees_with_the_picture(server, finished, 
     visit(tab, link)
     assert opened_within(tab, "") == said
     until(lambda: rings(tab, 1) != [], 20)
+
+
+def test_cells_say_their_class(server, finished, tab):
+    visit(tab, page_of(server, finished[1], open="bezier@0.0"))
+    opened_within(tab, "")
+    decision = "document.querySelector('.st-key-opened .landscape-plot')?._fullData?.[0]"
+    until(lambda: tab.evaluate(f"() => {decision}?.name === 'decision'"), 30)
+    text, z, names = tab.evaluate(f"() => {{ const t = {decision};"
+                                  "return [t.text.map(row => [...row]), t.z.map(row => [...row]), t.meta.names] }")
+    assert np.shape(text) == np.shape(z)
+    assert {(int(value), name) for row, said in zip(z, text, strict=True) for value, name in zip(row, said, strict=True)} \
+        == set(enumerate(names))
+
+
+def test_no_cell_lies_under_a_button(server, finished, tab):
+    visit(tab, page_of(server, finished[1]))
+    axes = Library(server.home).result(finished[1], "surface:bezier").axes
+    cells = [(i, len(axes[1]) - 1) for i in range(1, len(axes[0]) - 1)]  # of the row at the upper edge
+    for i, j in cells[len(cells) // 2:]:
+        x, y = middle_of_cell(tab, 1, i, j)
+        tab.mouse.move(x, y + 3)  # half of an outer cell lies outside
+        assert tab.evaluate("([x, y]) => document.elementFromPoint(x, y).matches('.nsewdrag')", [x, y + 3]), (i, j)
 
 
 def test_each_click_is_a_step_of_the_history_and_close_closes(server, finished, tab):
