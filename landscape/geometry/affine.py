@@ -73,19 +73,19 @@ class Forward:
         self.stack = stack
         self._start, self._exact = torch.empty_like(stack.origin), stack.origin.new_empty(GROUP, len(stack.origin))
         self._activations = [layer.activation or "" for layer in stack.layers]
-        self._weights: list[list[Tensor]] = []  # of each group of points its matrices
-        self._offsets: list[list[Tensor]] = []
+        self._weights: list[Tensor] = []  # of each layer the matrices of all groups of points
+        self._offsets: list[Tensor] = []
+        self._groups = 0  # that they have room for
         self._rooms: dict[int, _Room] = {}
 
     def __call__(self, z: Tensor, tiles: Sequence[Tile]) -> Iterator[tuple[Tensor, slice]]:
         """For each tile the outputs (N, C, T) at the points z (N, K), overwritten by the next, and the examples' places."""
-        filled = torch.cat([z, z[-1:].expand(-len(z) % GROUP, -1)])
-        groups, rows, last = len(filled) // GROUP, filled[:, :-1].tolist(), filled[:, -1].tolist()
-        self._make_room(groups)
-        stack, matrices = self.stack, (self._weights[:groups], self._offsets[:groups])
-        for g, (weights, offsets) in enumerate(zip(*matrices, strict=True)):
-            part = slice(g * GROUP, (g + 1) * GROUP)
-            stack.combine(stack.origin, stack.basis, rows[part], last[part], self._start, self._exact, weights, offsets)
+        stack, filled = self.stack, torch.cat([z, z[-1:].expand(-len(z) % GROUP, -1)])
+        groups, rows, last = len(filled) // GROUP, filled[:, :-1].flatten().tolist(), filled[:, -1].tolist()
+        if groups > self._groups:
+            self._make_room(groups)
+        matrices = self._weights, self._offsets
+        stack.combine(stack.origin, stack.basis, rows, last, self._start, self._exact, *matrices)
         for tile in tiles:
             room = self._room(tile.products[0].shape[1], groups)
             out = room.out[:groups]
@@ -94,11 +94,10 @@ class Forward:
 
     def _make_room(self, groups: int) -> None:
         """For the matrices of so many groups of points."""
-        like = self.stack.origin.new_empty(0, dtype=self.stack.dtype)
-        while len(self._weights) < groups:
-            layers = self.stack.layers[1:]
-            self._weights.append([_aligned(like, GROUP, layer.outputs, layer.inputs) for layer in layers])
-            self._offsets.append([like.new_empty(GROUP, layer.outputs * layer.bias, 1) for layer in layers])
+        like, layers = self.stack.origin.new_empty(0, dtype=self.stack.dtype), self.stack.layers[1:]
+        self._weights = [_aligned(like, groups, GROUP, layer.outputs, layer.inputs) for layer in layers]
+        self._offsets = [like.new_empty(groups, GROUP, layer.outputs * layer.bias, 1) for layer in layers]
+        self._groups = groups
 
     def _room(self, width: int, groups: int) -> _Room:
         found = self._rooms.get(width)

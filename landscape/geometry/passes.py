@@ -24,59 +24,72 @@ def compiled(function: Callable) -> Callable:
             return function
 
 
-def combine(origin: Tensor, basis: Tensor, rows: list[list[float]], last: list[float], memory: Tensor, exact: Tensor,
+def combine(origin: Tensor, basis: Tensor, rows: list[float], last: list[float], memory: Tensor, exact: Tensor,
             weights: list[Tensor], offsets: list[Tensor]) -> None:
-    """Matrices (G, out, in) and offsets (G, out, 1) of layers at G points: summed in float64 (G, P), then rounded.
+    """Matrices (groups, G, out, in) and offsets (groups, G, out, 1) of layers, summed in float64 and then rounded.
 
-    ``rows`` are the points' coordinates but the last, ``memory`` (P,) takes what points of a row have in common; a layer
-    without an offset has an empty one.
+    ``last`` has each point's last coordinate and ``rows`` the others, one point after the other. What neighbours in a row
+    have in common is made once, in ``memory`` (P,), the sums in ``exact`` (G, P). A layer without offset has an empty one.
     """
+    size = len(exact)
     start = origin
-    for p in range(len(last)):
-        if p == 0 or rows[p] != rows[p - 1]:
-            start = origin
-            for k in range(len(rows[p])):
-                start = torch.add(start, basis[k], alpha=rows[p][k], out=memory)
-        torch.add(start, basis[-1], alpha=last[p], out=exact[p])
-    place = 0
-    for weight, offset in zip(weights, offsets):  # noqa: B905 (unknown to TorchScript)
-        size = weight.size(1) * weight.size(2)
-        weight.copy_(exact[:, place : place + size].view(weight.size()))
-        place += size
-        if offset.numel() > 0:
-            offset.copy_(exact[:, place : place + offset.size(1)].unsqueeze(-1))
-            place += offset.size(1)
+    for i in range(len(last)):
+        if i == 0 or not _same_row(rows, i, len(basis) - 1):
+            start = _start(origin, basis.unbind(0), rows, i, memory)
+        torch.add(start, basis[-1], alpha=last[i], out=exact[i % size])
+        if i % size == size - 1:
+            place = 0
+            for j in range(len(weights)):
+                weight, offset = weights[j][i // size], offsets[j][i // size]
+                end = place + weight.size(1) * weight.size(2)
+                weight.copy_(exact[:, place:end].view(weight.size()))
+                place = end + offset.size(1)
+                if offset.size(1) > 0:
+                    offset.copy_(exact[:, end:place].unsqueeze(-1))
 
 
-def through(products: list[Tensor], rows: list[list[float]], last: list[float], weights: list[list[Tensor]],
-            offsets: list[list[Tensor]], memory: Tensor, hidden: list[Tensor], out: Tensor, activations: list[str]) -> None:
+def through(products: list[Tensor], rows: list[float], last: list[float], weights: list[Tensor], offsets: list[Tensor],
+            memory: Tensor, hidden: list[Tensor], out: Tensor, activations: list[str]) -> None:
     """What the layers make of a tile of examples at groups of G points, into ``out`` (groups, G, C, T).
 
     ``products`` are those of the first layer, K + 1 times (H, T), ``hidden`` takes what the layers but the last make of one
-    group, ``memory`` (H, T) what points of a row have in common; weights and offsets of each group as ``combine`` made them.
+    group, ``memory`` (H, T) what neighbours have in common; rows, last, weights and offsets as for ``combine``.
     """
     start = products[0]
-    fresh = True
     for g in range(out.size(0)):
         h = hidden[0] if len(hidden) > 0 else out[g]
         for p in range(out.size(1)):
             i = g * out.size(1) + p
-            if fresh or rows[i] != rows[i - 1]:
-                fresh = False
-                start = products[0]
-                for k in range(len(rows[i])):
-                    start = torch.add(start, products[1 + k], alpha=rows[i][k], out=memory)
+            if i == 0 or not _same_row(rows, i, len(products) - 2):
+                start = _start(products[0], products[1:], rows, i, memory)
             _sum(start, products[-1], last[i], activations[0], h[p])
         _activate(h, activations[0], False)
-        for j in range(len(weights[g])):
+        for j in range(len(weights)):
             to = hidden[j + 1] if j + 1 < len(hidden) else out[g]
-            torch.bmm(weights[g][j], h, out=to)
+            torch.bmm(weights[j][g], h, out=to)
             h = to
-            if offsets[g][j].numel() > 0:
-                _sum(h, offsets[g][j], 1.0, activations[j + 1], h)
+            if offsets[j].size(2) > 0:
+                _sum(h, offsets[j][g], 1.0, activations[j + 1], h)
                 _activate(h, activations[j + 1], False)
             else:
                 _activate(h, activations[j + 1], True)
+
+
+def _same_row(rows: list[float], i: int, size: int) -> bool:
+    """Whether point i shares all coordinates but the last with the one before."""
+    for k in range(i * size, (i + 1) * size):  # noqa: SIM110 (TorchScript has no generators)
+        if rows[k] != rows[k - size]:
+            return False
+    return True
+
+
+def _start(origin: Tensor, directions: list[Tensor], rows: list[float], i: int, memory: Tensor) -> Tensor:
+    """``origin + sum_k z_k direction_k`` over all directions but the last, at point i."""
+    size = len(directions) - 1
+    start = origin
+    for k in range(size):
+        start = torch.add(start, directions[k], alpha=rows[i * size + k], out=memory)
+    return start
 
 
 def _sum(a: Tensor, b: Tensor, alpha: float, activation: str, out: Tensor) -> None:

@@ -25,7 +25,7 @@ from landscape.networks.net import Buffers
 from landscape.training.task import Task
 
 BATCH = 512  # examples of one forward pass of a module
-CHUNK = 32  # points a thread takes at a time
+CHUNK = 48  # points a thread takes at a time
 CHUNK_BYTES = 16 * 2**20  # of the weights and outputs of those points
 STAYS = 0.3  # of a GPU's free memory that origin and directions may take
 HELD = 2**31  # bytes that the weights of networks which are evaluated at the same time may take
