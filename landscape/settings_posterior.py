@@ -8,10 +8,12 @@ from pydantic import Field, field_validator, model_validator
 
 from landscape import catalog
 from landscape.errors import BadInput, unknown
-from landscape.settings import Curves, Grid, Settings
+from landscape.settings import LATER, Curves, Grid, Settings
 from landscape.settings_averaging import Walk
 
 SUBSPACES = ("random", "pca", "curve")
+SMALLEST, LARGEST = 1e-30, 1e30  # of a temperature or a prior's standard deviation
+CONVENTIONS = ("final", "running", "reference")
 
 
 class Inference(Settings):
@@ -42,6 +44,9 @@ class Inference(Settings):
                                                              "independently.")
     swag_rank: int = Field(20, ge=2, le=1000, description="Deviations that SWAG keeps at most.")
     swag_scale: float = Field(0.5, ge=0, allow_inf_nan=False, description="Factor of SWAG's covariance; 0 is SWA.")
+    swag_deviations: Literal[CONVENTIONS] = Field(
+        "final", json_schema_extra=LATER, description="What SWAG's deviations are from: the final mean, the running one, or "
+        "that with the arithmetic and the divisor of the paper's program.")
     members: int = Field(3, ge=1, le=64, description="Networks of an ensemble, of MultiSWA and of MultiSWAG.")
     averaged: int = Field(200, ge=1, le=10_000, description="Draws that predictions are averaged over, at most.")
     repeats: int = Field(1, ge=1, le=64, description="Seeds for which chains are run again; cheaper methods use all seeds.")
@@ -75,6 +80,15 @@ class Inference(Settings):
                 raise unknown("subspace", name, SUBSPACES)
         return tuple(dict.fromkeys(names))
 
+    @field_validator("temperature", "prior_std", "weights_prior_std", "temperatures", "prior_stds")
+    @classmethod
+    def _of_single_precision(cls, given: Any) -> Any:
+        for value in given if isinstance(given, tuple) else (given,):
+            if value is not None and 0 < value < float("inf") and not SMALLEST <= value <= LARGEST:
+                raise BadInput(f"Temperatures and prior standard deviations go from {SMALLEST:g} to {LARGEST:g}, since "
+                               f"networks are evaluated in single precision; found {value:g}.")
+        return given
+
     @field_validator("temperatures", "prior_stds")
     @classmethod
     def _above_zero(cls, values: tuple[float, ...]) -> tuple[float, ...]:
@@ -103,6 +117,33 @@ class Posterior(Walk, Curves, Inference):
         if given.get("reference") is None and made.get("reference") not in made.get("methods", ()):
             made.pop("reference", None)  # the task's own is for its own methods
         return made
+
+    @property
+    def unspanned(self) -> str:
+        """Why the snapshots of the walk do not span the subspace, which is known before they are taken; empty if they do."""
+        if not self._short(self.subspace):
+            return ""
+        count = self._snapshots
+        return (f"{count} snapshots, one every {self.every:g} epochs from epoch {self.start} to {self.epochs}, span at most "
+                f"{count - 1} dimensions around their mean, found dimension={self.dimension}. Choose a dimension from 2 to "
+                f"{count - 1}, or take more snapshots: train longer, or lower swa_start or every.")
+
+    @model_validator(mode="after")
+    def _draws_somewhere(self) -> Posterior:
+        """Refused only where nothing could be drawn: a method that needs no subspace goes on without one."""
+        inside = all(catalog.METHODS[name].defaults["over"] == "subspace" for name in self.methods)
+        if inside and all(self._short(kind) for kind in (self.subspace, *self.compared)):
+            raise BadInput(self.unspanned)
+        return self
+
+    @property
+    def _snapshots(self) -> int:
+        return int((self.epochs - self.start) / self.every + 1e-9)
+
+    def _short(self, kind: str) -> bool:
+        """Whether a subspace of the walk's components, or as long as they are, has more dimensions than these."""
+        free = kind == "curve" or (kind, self.scaling) == ("random", "unit")
+        return not free and self.dimension >= self._snapshots
 
     @model_validator(mode="after")
     def _fits(self) -> Posterior:

@@ -2,10 +2,12 @@
 
 import streamlit as st
 
+from landscape.figures.methods import look
 from landscape.runs import Library
 from landscape.ui import opened, page, running
 from landscape.ui.form import form
 from landscape.ui.places import understood
+from landscape.ui.posterior.asked import units, without_subspace
 from landscape.ui.posterior.sections import section_of, tell, told
 from landscape.ui.posterior.story import Story
 from landscape.ui.reading import POSTERIOR, ago, badge, pictures_of, stamp
@@ -21,6 +23,10 @@ def new_run(library: Library) -> None:
         "see what their averages predict: slides 22 to 33 of the talk, computed from one run."
     )
     settings = form("posterior", FRONT)
+    if settings is not None:
+        st.caption(units(settings))
+        if settings.unspanned:
+            st.warning(without_subspace(settings), icon=":material/block:")
     running.run_button("posterior", settings)
     known = sorted(library.runs("posterior") + library.runs("around"), key=lambda run: -run.created)[:8]
     if known:
@@ -36,7 +42,7 @@ def entry(run) -> None:
         s = run.settings
         what.markdown(
             f"**{run.title}** {badge(run) if run.status != 'done' else ''}  \n:gray[{s.get('subspace')} subspace of "
-            f"{s.get('dimension')} dimensions · {', '.join(s.get('methods', ()))}]"
+            f"{s.get('dimension')} dimensions · {' · '.join(look(name).title for name in s.get('methods', ()))}]"
         )
         when.caption("gallery" if run.read_only else ago(run.created))
         way.page_link(POSTERIOR, label="Open", query_params={"run": run.key}, icon=":material/open_in_new:")
@@ -75,7 +81,7 @@ def panel(library: Library, run, slots: dict) -> None:
     """The opened network, below the section whose picture was clicked."""
     pictures = pictures_of(library, stamp(library, run))
     place, _ = understood(pictures, run.key, st.query_params["open"]) if "open" in st.query_params else (None, "")
-    here = section_of(place) or next(iter(slots), None)
+    here = section_of(place) if section_of(place) in slots else next(iter(slots), None)
     with slots.get(here) or st.container():
         opened.panel(
             library,

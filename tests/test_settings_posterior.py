@@ -27,11 +27,35 @@ from landscape.settings import parse
     ({"temperatures": "1,0"}, "above 0"),
     ({"prior_stds": "1,1"}, "different"),
     ({"swag_rank": "1"}, "swag_rank"),
+    ({"swag_deviations": "runing"}, "Did you mean 'running'"),
     ({"grid": "3"}, "grid"),
 ])
 def test_bad_settings_say_what_is_wrong(given, said):
     with pytest.raises(BadInput, match=said):
         parse("posterior", given)
+
+
+SHORT = {"task": "moons", "epochs": "16", "subspace": "pca", "dimension": "9", "compared": ""}  # 4 snapshots
+
+
+def test_a_subspace_of_too_many_dimensions_is_refused_where_all_methods_need_it():
+    with pytest.raises(BadInput, match=r"4 snapshots.*at most 3 .*found dimension=9\. Choose a dimension from 2 to 3"):
+        parse("posterior", SHORT | {"methods": "ess,nuts"})
+    with pytest.raises(BadInput, match="at most 3"):
+        parse("posterior", SHORT | {"methods": "ess", "subspace": "random", "scaling": "singular values"})
+    assert "from 2 to 3" in parse("posterior", SHORT | {"methods": "ess,swag"}).unspanned
+    assert "from 2 to 3" in parse("posterior", SHORT | {"methods": "ess", "compared": "curve"}).unspanned
+
+
+@pytest.mark.parametrize("given", [{"dimension": "3"}, {"subspace": "random", "scaling": "unit"}])
+def test_a_subspace_that_the_snapshots_span_or_that_needs_none_is_not_refused(given):
+    assert parse("posterior", SHORT | {"methods": "ess"} | given).unspanned == ""
+
+
+@pytest.mark.parametrize("given", [{"prior_std": "1e38"}, {"temperature": "1e-300"}, {"prior_stds": "1e-300,1"}])
+def test_numbers_beyond_single_precision_are_refused(given):
+    with pytest.raises(BadInput, match="from 1e-30 to 1e"):
+        parse("posterior", {"task": "moons"} | given)
 
 
 @pytest.mark.parametrize("task", catalog.TASKS)
@@ -46,6 +70,14 @@ def test_the_tasks_reference_is_for_the_tasks_methods():
     assert parse("posterior", {"task": "regression"}).reference == "hmc"
     assert parse("posterior", {"task": "regression", "methods": "ess,swag"}).reference is None
     assert parse("posterior", {"task": "regression", "methods": "ess,swag", "reference": "ess"}).reference == "ess"
+
+
+def test_runs_of_before_there_were_conventions_keep_their_keys():
+    s = parse("posterior", {"task": "moons"})
+    assert s.swag_deviations == "final"
+    assert "swag_deviations" not in s.canonical()
+    other = parse("posterior", {"task": "moons", "swag_deviations": "reference"})
+    assert '"swag_deviations":"reference"' in other.canonical()
 
 
 def test_the_walk_is_the_one_averaging_trains():

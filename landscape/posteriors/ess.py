@@ -97,7 +97,7 @@ class _Chains:
 
     def _stuck(self, chains: Tensor) -> None:
         if chains.any():
-            names = ", ".join(str(k + 1) for k in torch.nonzero(chains).flatten().tolist())
-            raise Diverged(f"Elliptical slice sampling: chain {names} of {len(chains)} accepted none of {SHRUNK} proposals "
-                           "ellipse. The likelihood is too narrow for its precision: raise the temperature, lower "
-                           "prior_std, or start the chains at a trained network.")
+            names = [str(k + 1) for k in torch.nonzero(chains).flatten().tolist()]
+            raise Diverged(f"Elliptical slice sampling: chain{'s' * (len(names) > 1)} {', '.join(names)} of {len(chains)} "
+                           f"accepted none of {SHRUNK} proposals on one ellipse. The likelihood is too narrow for its "
+                           "precision: raise the temperature, lower prior_std, or start the chains at a trained network.")

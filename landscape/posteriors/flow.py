@@ -40,10 +40,11 @@ def infer(given: Given, *, draws: int, chains: int, generator: torch.Generator, 
     bend = _Splines(target, gaussian.normal, generator, transforms, hidden, bins)
     bounds = _trained(bend, generator, steps, samples, rate, recorder)
     late = bounds[-LATE:]
-    if float(late.mean()) < gaussian.reached - WORSE - 3 * float(late.std(correction=0)) / len(late) ** 0.5:
-        raise Diverged(f"The flow diverged: after {steps} steps its evidence bound is {float(late.mean()):.4g} nats, below "
-                       f"the {gaussian.reached:.4g} of the Gaussian it began from. Lower its rate ({rate:g}), or take more "
-                       "samples.")
+    below = gaussian.reached - float(late.mean())
+    if below > WORSE + 3 * float(late.std(correction=0)) / len(late) ** 0.5:
+        raise Diverged(f"The flow diverged: after {steps} steps its evidence bound is {below:.4g} nats below that of the "
+                       f"Gaussian it began from ({gaussian.reached:.4g}). Raise the temperature, lower its rate ({rate:g}), "
+                       "or take more samples.")
     said = [f"A flow of {transforms} spline layers; its evidence bound is {float(late.mean()):.4g} nats against "
             f"{gaussian.reached:.4g} of the Gaussian it began from, up to the posterior's constant."]
 

@@ -16,13 +16,12 @@ import numpy as np
 import torch
 
 from landscape.errors import BadInput
+from landscape.posteriors import box as boxes
+from landscape.posteriors.box import Box
 from landscape.posteriors.target import Target
 
 Progress = Callable[[int, int], None]
-Box = tuple[tuple[float, float], tuple[float, float]]
 SHARES = (0.5, 0.9, 0.99)  # of the mass, within the contours drawn
-COARSE = 25  # cells a side of the grids that look for the mass
-DEPTH = 14.0  # nats below the highest cell where the grid may end: 5.3 standard deviations of a Gaussian
 MISSED = 1e-3  # share of the mass in the cells at the border from which on the grid is widened
 ROUNDS = 16
 ROWS = 1000  # points evaluated between two reports of progress
@@ -127,9 +126,10 @@ class Grid:
         z, sd = self._points(draws), np.sqrt(np.diag(self.covariance))
         own = np.cov(z.T) if len(z) > 1 else np.full((2, 2), np.nan)
         own_sd = np.sqrt(np.diag(own))
-        return {"mean": ((z.mean(0) - self.mean) / sd).tolist(), "sd": (own_sd / sd - 1).tolist(),
-                "correlation": float(own[0, 1] / own_sd.prod() - self.covariance[0, 1] / sd.prod()),
-                "standard_error": 1 / math.sqrt(len(z))}
+        with np.errstate(divide="ignore", invalid="ignore"):  # a posterior of one cell has no deviation to measure by
+            return {"mean": ((z.mean(0) - self.mean) / sd).tolist(), "sd": (own_sd / sd - 1).tolist(),
+                    "correlation": float(own[0, 1] / own_sd.prod() - self.covariance[0, 1] / sd.prod()),
+                    "standard_error": 1 / math.sqrt(len(z))}
 
     @property
     def border(self) -> float:
@@ -157,26 +157,28 @@ class Grid:
 
 
 def exact(target: Target, cells: int = 97, box: Box | None = None, dims: tuple[int, int] = (0, 1),
-          at: torch.Tensor | None = None, include: torch.Tensor | None = None,
+          at: torch.Tensor | None = None, include: torch.Tensor | None = None, known: torch.Tensor | None = None,
           progress: Progress = lambda done, total: None) -> Grid:
     """The density of two coordinates of a target on ``cells`` x ``cells``; with more than two, of the slice through ``at``.
 
-    The grid is where the mass is: coarse ones find where the density is within ``DEPTH`` nats of its top, beginning with
-    ``box`` ((x0, x1), (y0, y1)), by default three standard deviations of the prior; ``include`` (n, 2) are points that must
-    be in it. A given box is only widened, and only if mass is missed at its border; info says so.
+    The grid is where the mass is: coarse ones find where the density is within ``boxes.DEPTH`` nats of its top, beginning
+    with ``box`` ((x0, x1), (y0, y1)), by default three standard deviations of the prior; ``include`` (n, 2) are points that
+    must be in it, ``known`` (n, 2) ones where there may be a peak too narrow for a coarse grid to see, such as trained
+    networks. A given box is only widened, and only if mass is missed at its border; info says so.
     """
     if target.ndim < 2:
         raise BadInput(f"A grid needs two coordinates and this space has {target.ndim}. Choose a dimension of 2 or more.")
     at = torch.zeros(target.ndim, dtype=torch.float64) if at is None else at.double().cpu()
     slices = _Slice(target, dims, at, progress)
-    found = box or _search(slices, _prior_box(target, dims, at))
-    found = _including(found, include)
+    peaks = None if known is None or not len(known) else (known.double().cpu().numpy(), slices.at_points(known))
+    found = box or boxes.search(lambda n, within: slices.grid(within, n)._raw, boxes.of_prior(target, dims, at), peaks)
+    found = boxes.including(found, None if include is None else include.double().cpu().numpy())
     widened = 0
     while True:
         grid = slices.grid(found, cells)
         if grid.border <= MISSED or widened == ROUNDS:
             break
-        found, widened = _widened(grid, found), widened + 1
+        found, widened = boxes.widened(found, grid.mass, MISSED / 4), widened + 1
     grid.info.update(widened=widened, border=grid.border, evaluations=slices.evaluations, dims=list(dims), at=at.tolist(),
                      masked=int(np.isnan(grid._raw).sum()), slice=target.ndim > 2, said=[])
     grid.info["said"] = _said(grid, target)
@@ -191,8 +193,7 @@ class _Slice:
 
     def grid(self, box: Box, cells: int) -> Grid:
         x, y = (_centres(*side, cells) for side in box)
-        z = self.at.repeat(cells * cells, 1)
-        z[:, self.dims[0]], z[:, self.dims[1]] = torch.tensor(np.repeat(x, cells)), torch.tensor(np.tile(y, cells))
+        z = self._lifted(torch.tensor(np.stack([np.repeat(x, cells), np.tile(y, cells)], axis=1)))
         likelihood, prior = [], []
         for part in z.split(ROWS):
             likelihood.append(self.target.log_likelihood(part).cpu().numpy())
@@ -201,53 +202,16 @@ class _Slice:
             self.progress(sum(map(len, likelihood)), len(z))
         return Grid(x, y, *(np.concatenate(each).reshape(cells, cells) for each in (likelihood, prior)))
 
+    def at_points(self, points: torch.Tensor) -> np.ndarray:
+        """Log density (n,), up to the same constant, at points (n, 2) of the two coordinates."""
+        z = self._lifted(points.double().cpu())
+        self.evaluations += len(z)
+        return (self.target.log_likelihood(z) + self.target.log_prior(z)).cpu().numpy()
 
-def _search(slices: _Slice, box: Box) -> Box:
-    """The box around the cells within ``DEPTH`` of the highest one: zoomed in and widened on coarse grids until it fits."""
-    for _ in range(ROUNDS):
-        raw = slices.grid(box, COARSE)._raw
-        if not np.isfinite(raw).any():
-            box = tuple((0.75 * a + 0.25 * b, 0.25 * a + 0.75 * b) for a, b in box)
-            continue
-        high = raw > np.nanmax(raw) - DEPTH
-        new, fits = [], True
-        for axis, (a, b) in enumerate(box):
-            hit, step = np.flatnonzero(high.any(1 - axis)), (b - a) / COARSE
-            low, top = int(hit[0]), int(hit[-1])
-            lower, upper = a + (low - 1) * step, a + (top + 2) * step  # a cell more on either side
-            top_at = int(np.nanargmax(raw.max(1 - axis, where=np.isfinite(raw), initial=-np.inf)))
-            lower -= (b - a) / (1 if top_at == 0 else 2) if low == 0 else 0
-            upper += (b - a) / (1 if top_at == COARSE - 1 else 2) if top == COARSE - 1 else 0
-            fits &= low > 0 and top < COARSE - 1 and (upper - lower) > 0.5 * (b - a)
-            new.append((lower, upper))
-        box = tuple(new)
-        if fits:
-            break
-    return box
-
-
-def _prior_box(target: Target, dims: tuple[int, int], at: torch.Tensor) -> Box:
-    prior = target.normal_prior
-    deviation = torch.as_tensor(prior.deviation, dtype=torch.float64).cpu()
-    deviation = deviation.square().sum(1).sqrt() if deviation.ndim == 2 else deviation.expand(target.ndim)
-    return tuple((float(prior.mean[d] - 3 * deviation[d]), float(prior.mean[d] + 3 * deviation[d])) for d in dims)
-
-
-def _including(box: Box, points: torch.Tensor | None) -> Box:
-    if points is None or not len(points):
-        return box
-    low, high = points.double().amin(0).tolist(), points.double().amax(0).tolist()
-    return tuple((a if a <= low[d] else low[d] - 0.02 * (b - low[d]), b if b >= high[d] else high[d] + 0.02 * (high[d] - a))
-                 for d, (a, b) in enumerate(box))
-
-
-def _widened(grid: Grid, box: Box) -> Box:
-    """Half as long again towards the borders that hold mass."""
-    mass, new = grid.mass, []
-    for axis, (a, b) in enumerate(box):
-        along = mass.sum(1 - axis)
-        new.append((a - (b - a) / 2 * (along[0] > MISSED / 4), b + (b - a) / 2 * (along[-1] > MISSED / 4)))
-    return tuple(new)
+    def _lifted(self, points: torch.Tensor) -> torch.Tensor:
+        z = self.at.repeat(len(points), 1)
+        z[:, list(self.dims)] = points
+        return z
 
 
 def _said(grid: Grid, target: Target) -> list[str]:

@@ -19,6 +19,7 @@ from landscape.geometry.trajectories import average, principal_components
 KINDS = ("random", "pca", "curve", "weights")
 SCALINGS = ("unit", "singular values")
 DEVIATIONS = ("final", "running")
+PLANE = 2  # dimensions of the smallest subspace that settings ask for
 DEPENDENT = 1e-7  # directions shorter than this share of the longest one, once orthogonal to the others, span nothing
 
 
@@ -164,8 +165,13 @@ def _components(weights: Tensor, count: int) -> tuple[Tensor, Tensor, dict[str, 
     if weights.ndim != 2:
         raise BadInput(f"Snapshots come as (T, P), one network a row; found shape {tuple(weights.shape)}.")
     most = len(weights) - 1
-    _countable(count, most, f"{len(weights)} snapshots span at most {most} dimensions around their mean")
-    found = principal_components(weights, "mean", span=count)
+    _countable(count, most, f"{len(weights)} snapshots span at most {most} dimension{'s' * (most != 1)} around their mean")
+    try:
+        found = principal_components(weights, "mean", span=count)
+    except BadInput:  # of fewer dimensions than there could be; anything else is wrong with one component too
+        rank = int((principal_components(weights, "mean", span=1).explained > 0).sum())
+        _countable(count, rank, f"{len(weights)} snapshots span {rank} dimension{'s' * (rank != 1)} around their mean")
+        raise
     explained = found.explained[:count]
     lengths = torch.tensor(found.spread * np.sqrt(explained / (len(weights) - 1)))
     return found.subspace.basis, lengths, {"explained": explained.tolist(), "snapshots": len(weights)}
@@ -221,7 +227,10 @@ def _independent(vectors: Tensor) -> Tensor:
 
 def _countable(count: int, most: int, what: str, least: int = 1) -> None:
     if not least <= count <= most:
-        raise BadInput(f"{what}; {count} were asked for. Choose a dimension from {least} to {most:,}.")
+        first = min(count, PLANE) if least <= count else least  # no setting asks for a line: of one there is no theatre
+        way = ("Give more networks, or choose other directions" if most < first else f"Choose dimension={first}"
+               if most == first else f"Choose a dimension from {first} to {most:,}")
+        raise BadInput(f"{what}; {count} were asked for. {way}.")
 
 
 def _known(scaling: str) -> str:

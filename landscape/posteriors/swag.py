@@ -4,6 +4,10 @@ With snapshots w_1 ... w_T, their mean and the variances around it (divided by T
 of them, a draw is ``mean + sqrt(scale) (sqrt(variance) e + D' f / sqrt(K - 1))``, e (P,) and f (K,) standard normal: one f
 for the whole network. With scale 1/2 the covariance is half of (diagonal + low rank), the paper's; with scale 0 it is SWA.
 The divisor is the number of columns there are, less one, also while there are fewer than the rank asked for.
+
+Moments are summed in float64 around the mean. The authors' program adds snapshots up one at a time in float32 and takes the
+variance as the mean square less the squared mean, which loses digits by cancellation (about 1e-7 of the squared weights);
+to compare with its numbers there is the convention ``reference``, which does what it does, bit for bit.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from landscape.errors import BadInput, unknown
 from landscape.posteriors.method import Draws, Given, Watch, silent
 from landscape.posteriors.space import Space, weight_space
 
-DEVIATIONS = ("final", "running")
+DEVIATIONS = ("final", "running", "reference")
 SMALLEST = 1e-30  # of a variance
 BLOCK_BYTES = 2**25  # of draws that are made at once
 
@@ -28,7 +32,8 @@ class Moments:
     """What SWAG keeps of a trajectory, float64: ``mean`` (P,), ``variance`` (P,), ``deviations`` (K, P), K = 0 for diagonal.
 
     ``convention`` says what the deviations are from: the ``final`` mean, or the ``running`` one after each snapshot was
-    added to it, which is smaller, (t - 1)/t (w_t - mean of the earlier ones).
+    added to it, which is smaller, (t - 1)/t (w_t - mean of the earlier ones); ``reference`` is ``running`` with the
+    arithmetic and the divisor of the authors' program. ``divisor`` is what the sum over columns is divided by.
     """
 
     mean: Tensor
@@ -36,6 +41,7 @@ class Moments:
     deviations: Tensor
     convention: str
     snapshots: int
+    divisor: int
 
     @property
     def rank(self) -> int:
@@ -44,7 +50,7 @@ class Moments:
     @property
     def factor(self) -> Tensor:
         """(K, P): its rows' outer products sum to the low-rank part of the covariance."""
-        return self.deviations / math.sqrt(self.rank - 1) if self.rank else self.deviations
+        return self.deviations / math.sqrt(self.divisor) if self.rank else self.deviations
 
     def weights(self, diagonal: Tensor, low_rank: Tensor, scale: float = 0.5) -> Tensor:
         """Draws (n, P) made of standard normal noise (n, P) and (n, K)."""
@@ -75,8 +81,8 @@ class Moments:
 def moments(trajectory: Tensor, rank: int = 20, deviations: str = "final") -> Moments:
     """Moments of snapshots (T, P), the deviations of at most the last ``rank`` of them; rank 0 keeps the variances alone.
 
-    Raises BadInput for fewer than two snapshots, for a rank of 1 (a covariance needs two columns) and for weights that are
-    not finite.
+    ``deviations`` is the convention, one of ``DEVIATIONS``. Raises BadInput for fewer than two snapshots, for a rank of 1 (a
+    covariance needs two columns) and for weights that are not finite.
     """
     if deviations not in DEVIATIONS:
         raise unknown("convention of deviations", deviations, DEVIATIONS)
@@ -90,6 +96,9 @@ def moments(trajectory: Tensor, rank: int = 20, deviations: str = "final") -> Mo
         first = int((~trajectory.isfinite().all(1)).nonzero()[0])
         raise BadInput(f"Snapshot number {first + 1} of {len(trajectory)} has NaN or infinite weights. Lower the learning "
                        "rate and train again.")
+    if deviations == "reference":
+        mean, variance, kept = _one_by_one(trajectory.float(), rank)
+        return Moments(mean, variance, kept, deviations, len(trajectory), rank - 1)
     w = trajectory.double()
     mean = w.mean(0)
     apart = w - mean
@@ -97,7 +106,21 @@ def moments(trajectory: Tensor, rank: int = 20, deviations: str = "final") -> Mo
     if deviations == "running" and rank:
         means = w.cumsum(0) / torch.arange(1, len(w) + 1, dtype=w.dtype, device=w.device)[:, None]
         kept = (w - means)[-len(kept):]
-    return Moments(mean, apart.square().mean(0).clamp(min=SMALLEST), kept, deviations, len(w))
+    return Moments(mean, apart.square().mean(0).clamp(min=SMALLEST), kept, deviations, len(w), len(kept) - 1)
+
+
+def _one_by_one(trajectory: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, variance and at most ``rank`` deviations as the authors' program finds them in float32, given in float64.
+
+    The order of operations counts: ``m n / (n + 1) + w / (n + 1)`` from left to right, of weights and of their squares.
+    """
+    mean, square = torch.zeros_like(trajectory[0]), torch.zeros_like(trajectory[0])
+    kept = trajectory[:0]
+    for n, w in enumerate(trajectory):
+        mean = mean * n / (n + 1.0) + w / (n + 1.0)
+        square = square * n / (n + 1.0) + w.square() / (n + 1.0)
+        kept = torch.cat([kept, (w - mean)[None]])[-rank:] if rank else kept
+    return mean.double(), (square - mean.square()).clamp(min=SMALLEST).double(), kept.double()
 
 
 def infer(given: Given, *, draws: int, chains: int, generator: torch.Generator, watch: Watch = silent, rank: int = 20,
@@ -153,8 +176,13 @@ def told(fitted: list[Moments], scale: float) -> dict:
     share = torch.stack([each.factor.square().sum() / (each.factor.square().sum() + each.variance.sum())
                          for each in fitted]).mean()
     said = [f"Covariance: {scale:g} times (diagonal + low rank) of {one.snapshots} snapshots; the low rank part from "
-            f"{one.rank} deviations from the {one.convention} mean, divided by {one.rank - 1}." if one.rank else
-            f"Covariance: {scale:g} times the diagonal of {one.snapshots} snapshots."]
+            f"{one.rank} deviations from the {'final' if one.convention == 'final' else 'running'} mean, divided by "
+            f"{one.divisor}." if one.rank else f"Covariance: {scale:g} times the diagonal of {one.snapshots} snapshots."]
+    if one.convention == "reference":
+        said.append("Moments and divisor are those of the program of Maddox et al. 2019: float32, one snapshot after the "
+                    "other, and divided by the rank asked for less one" + (
+                        f", which makes the low-rank part {math.sqrt((one.rank - 1) / one.divisor):.2g} times as wide as "
+                        f"its {one.rank} columns are." if 1 < one.rank <= one.divisor else "."))
     if scale == 0:
         said.append("With scale 0 every draw is the SWA solution itself.")
     return {"said": said, "rank": one.rank, "scale": scale, "snapshots": one.snapshots, "deviations": one.convention,

@@ -7,9 +7,10 @@ where a method is cheap, of ``repeats`` elsewhere.
 
 from __future__ import annotations
 
+from landscape.errors import BadInput
 from landscape.recipes.inferred.drawing import row_of, stage
 from landscape.recipes.inferred.draws import Kept, plane_of, weights_name
-from landscape.recipes.inferred.ground import ground_of
+from landscape.recipes.inferred.ground import Ground, ground_of
 from landscape.recipes.inferred.labels import Label, labels
 from landscape.recipes.inferred.loss import loss
 from landscape.recipes.inferred.sweeps import sweeps
@@ -28,6 +29,7 @@ def compute(s: Inference, context) -> None:
     chosen = labels(s)
     context.plan(_costs(s, chosen))
     ground = ground_of(s, context)
+    _anything_to_draw(ground, chosen)
     context.save("summary", summary(ground, [], context))
     theatre = Theatre(ground, context)
     theatre.draw()
@@ -37,17 +39,23 @@ def compute(s: Inference, context) -> None:
     for label in chosen:
         rows.append(row_of(ground, label, theatre, context))
         save_table(ground, rows, context)
-        context.save("summary", summary(ground, rows, context))
+        context.save("summary", summary(ground, rows, context, theatre.lacking))
     for _ in drawing:
         pass
     context.progress("surface:loss", 1, 1)
     rows = compared(ground, rows, context)
     save_table(ground, rows, context)
-    context.save("summary", summary(ground, rows, context))
+    context.save("summary", summary(ground, rows, context, theatre.lacking))
     failed = {row["label"] for row in rows if row["failed"]}
     members(ground, [label for label in chosen if label.name not in failed], context)
     sweeps(ground, context)
-    context.save("summary", summary(ground, rows, context))
+    context.save("summary", summary(ground, rows, context, theatre.lacking))
+
+
+def _anything_to_draw(ground: Ground, chosen: list[Label]) -> None:
+    """Raises BadInput where every method draws in a subspace that cannot be built; one that does not goes on by itself."""
+    if ground.missing and all(label.over == "subspace" and ground.lacks(label.subspace) for label in chosen):
+        raise BadInput(ground.missing)
 
 
 def _costs(s: Inference, chosen: list[Label]) -> list[tuple[str, float]]:
@@ -69,5 +77,6 @@ def places(s: Inference, reader) -> Places:
         if found is not None:
             arrays[label.name], subspaces[label.name] = found, label.subspace
     paths = {} if ground.curve is None else {"bezier": ground.curve}
-    return Places(ground.problem.dataset, ground.task, {"theatre": plane, "loss": plane}, paths, ground.networks(),
+    planes = {"loss": plane} if ground.missing else {"theatre": plane, "loss": plane}
+    return Places(ground.problem.dataset, ground.task, planes, paths, ground.networks(),
                   draws=Kept(ground, arrays, subspaces))

@@ -5,7 +5,7 @@ import pytest
 
 from landscape.errors import BadInput
 from landscape.figures import history, profile, truth
-from landscape.results import Surface
+from landscape.results import History, Surface
 
 from drawn import make_profile, make_surface  # isort: skip
 
@@ -61,12 +61,31 @@ def test_history_marks_who_diverged(training):
     ticks = dict(zip(figure.layout.yaxis.tickvals, figure.layout.yaxis.ticktext, strict=True))
     assert ticks[0.5] == "0.5", "written in full, not its first digit alone"
     assert figure.layout.yaxis2.type == "linear"
+    narrow = History(("seed 0",), np.arange(3), None, {"train_loss": np.array([[0.7, 0.5, 0.3]])}, {})
+    assert 0.4 in [round(tick, 9) for tick in history.history(narrow, ["train_loss"]).layout.yaxis.tickvals]
     crosses = [t for t in figure.data if t.name == "seed 2 diverged"]
     assert len(crosses) == 2
     assert crosses[0].x[0] == 12
     assert not any(t.name == "seed 0 diverged" for t in figure.data)
     with pytest.raises(BadInput, match="validation"):
         history.history(training, ["validation_loss"])
+
+
+def test_ten_curves_of_two_branches_have_five_colours_and_a_dash_a_branch():
+    names = tuple(f"{branch} seed {seed}" for branch in ("sgd", "constant") for seed in range(5))
+    shown = history.looks(names)
+    assert len({(look.color, look.dash) for look in shown}) == 10
+    assert [look.color for look in shown[:5]] == [look.color for look in shown[5:]]
+    assert {look.dash for look in shown[:5]} == {"solid"} != {look.dash for look in shown[5:]}
+    values = {"train_loss": np.ones((10, 4)), "validation_error": np.ones((10, 4))}
+    figure = history.history(History(names, np.arange(1, 5), None, values, {}), list(values))
+    named = [t.name for t in figure.data if t.showlegend is not False]
+    assert named == ["SGD, decaying rate", "constant rate", *(f"seed {seed}" for seed in range(5))]
+    assert figure.layout.legend.yref == "container", "below the curves, where the tools never lie"
+
+
+def test_twenty_networks_do_not_look_alike():
+    assert len({(look.color, look.dash) for look in history.looks(tuple(f"seed {seed}" for seed in range(20)))}) == 20
 
 
 def test_truth_of_a_good_picture(surface):

@@ -261,6 +261,21 @@ def test_members():
     assert {"Deep ensemble", "MultiSWA", "MultiSWAG"} <= {trace.name for trace in figure.data}
     text = sweep.members_in_words(series)
     assert text.startswith("Test NLL with 5 members: MultiSWAG")
+    assert sweep.members(series, "error", regression=True).layout.yaxis.title.text == "test RMSE"
+    below = dataclasses.replace(series, values={name: v - 1 for name, v in series.values.items()})
+    assert "MultiSWAG −0." in sweep.members_in_words(below)
+
+
+def test_widths_of_narrow_bands_are_seen_beside_wide_ones():
+    wide, narrow = inferred.regression(), inferred.regression("swag")
+    narrow.function["epistemic"][:] *= 1e-3
+    narrow.function["epistemic"][0] = 0.0
+    figure = bands.widths({"ess": wide, "swag": narrow})
+    assert figure.layout.yaxis.type == "log"
+    lines = {trace.name: np.asarray(trace.y) for trace in figure.data}
+    assert np.isnan(lines["SWAG"][0])  # zero has no place on this axis
+    np.testing.assert_allclose(lines["SWAG"][1:], narrow.function["epistemic"][1:], rtol=1e-5)
+    assert [note.text for note in figure.layout.annotations] == ["no data", "no data"]
 
 
 def test_shares_of_the_walk():

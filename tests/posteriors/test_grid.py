@@ -165,3 +165,34 @@ def test_a_grid_costs_what_a_surface_costs():
     assert min(a for a, _ in pairs) < 1.3 * min(b for _, b in pairs)
     whole = grid.exact(target)
     assert whole.info["evaluations"] < 1.5 * 97**2  # finding the mass costs little beside the grid itself
+
+
+class Peaks(Gaussian):
+    """A mixture of equal narrow Gaussians around ``centres`` (n, 2), under a prior hundreds of times as wide."""
+
+    def __init__(self, centres, sd=0.02, prior_std=5.0):
+        super().__init__(torch.zeros(2), torch.eye(2), prior_std)
+        self.centres, self.sd = torch.tensor(centres, dtype=torch.float64), sd
+
+    def _likelihood(self, z):
+        return (-0.5 * ((z[:, None] - self.centres) / self.sd).square().sum(-1)).logsumexp(1)
+
+
+def test_known_networks_show_peaks_that_are_narrower_than_a_coarse_cell():
+    centres = [[-1.7, 0.3], [1.23, 0.3]]
+    target = Peaks(centres)
+    alone = grid.exact(target)
+    assert alone.mean == pytest.approx(centres[1], abs=1e-3)  # the search has found one of the two
+    found = grid.exact(target, cells=385, known=torch.tensor(centres))
+    near, far = (math.exp(-0.5 * (x / 5.0) ** 2) for x in (1.23, 1.7))  # what the prior leaves of either
+    share = far / (near + far)
+    assert found.mean == pytest.approx([1.23 - share * 2.93, 0.3], abs=5e-3)
+    np.testing.assert_allclose(np.diag(found.covariance), [share * (1 - share) * 2.93**2 + 0.02**2, 0.02**2], rtol=0.02)
+    assert found.log_evidence == pytest.approx(alone.log_evidence - math.log(1 - share), abs=0.02)
+
+
+def test_known_networks_without_mass_do_not_widen_the_grid():
+    target = gaussian()
+    alone, found = grid.exact(target), grid.exact(target, known=torch.tensor([[40.0, -30.0], [1.0, -0.5], [torch.nan, 0.0]]))
+    np.testing.assert_allclose(found.x, alone.x)
+    np.testing.assert_allclose(found.y, alone.y)

@@ -110,8 +110,12 @@ def test_more_dimensions_than_there_are_say_how_many_there_are():
     walk = seeded(6, 40)
     with pytest.raises(BadInput, match="6 snapshots span at most 5 dimensions"):
         pca_space(walk, 6)
-    with pytest.raises(BadInput, match="span 2 dimensions"):
+    with pytest.raises(BadInput, match=r"6 snapshots span 2 dimensions .*; 3 were asked for\. Choose dimension=2"):
         pca_space(seeded(6, 2) @ seeded(2, 40), 3)
+    with pytest.raises(BadInput, match="Choose a dimension from 2 to 5"):
+        pca_space(walk, 9)
+    with pytest.raises(BadInput, match=r"at most 1 dimension .* 2 were asked for\. Give more networks"):
+        pca_space(walk[:2], 2)
     with pytest.raises(BadInput, match="deviations of 4 snapshots span 4 dimensions; 5"):
         pca_space(walk, 5, columns=4)
     with pytest.raises(BadInput, match="has 40 weights; 41"):

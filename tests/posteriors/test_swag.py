@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from landscape import catalog
+from landscape import catalog, settings_posterior
 from landscape.errors import BadInput, Diverged
 from landscape.networks import Net
-from landscape.posteriors import method
+from landscape.posteriors import method, swag
 from landscape.posteriors.method import Given
 from landscape.posteriors.predictive import average
 from landscape.posteriors.swag import moments
@@ -56,6 +56,61 @@ def test_a_column_of_the_running_convention():
         torch.testing.assert_close(found[t - 1], (t - 1) / t * (w[t - 1] - w[: t - 1].mean(0)), rtol=1e-11, atol=1e-12)
     assert not found[0].any()
     assert found.norm() < moments(w, 20, "final").deviations.norm()
+
+
+def added_one_by_one(w, rank):
+    """The authors' order of operations in single precision, on plain numbers: mean, variance, deviations."""
+    f = np.float32
+    mean, square, columns = [f(0)] * w.shape[1], [f(0)] * w.shape[1], []
+    for n, row in enumerate(w):
+        mean = [f(f(m * f(n)) / f(n + 1)) + f(v / f(n + 1)) for m, v in zip(mean, row, strict=True)]
+        square = [f(f(s * f(n)) / f(n + 1)) + f(f(v * v) / f(n + 1)) for s, v in zip(square, row, strict=True)]
+        columns.append([v - m for m, v in zip(mean, row, strict=True)])
+    variance = [max(s - f(m * m), f(1e-30)) for s, m in zip(square, mean, strict=True)]
+    return np.array(mean, f), np.array(variance, f), np.array(columns[-rank:], f)
+
+
+@pytest.mark.parametrize(("snapshots", "rank"), [(25, 20), (3, 20), (6, 4)])
+def test_the_reference_convention_has_the_arithmetic_of_the_authors_program_bit_for_bit(snapshots, rank):
+    w = walk(snapshots, 26, dtype=torch.float32)
+    found = moments(w, rank, "reference")
+    for mine, theirs in zip((found.mean, found.variance, found.deviations), added_one_by_one(w.numpy(), rank), strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.astype(np.float64))
+    exact = moments(w, rank, "running")
+    largest = float(w.abs().max())
+    for mine, true, size in ((found.mean, exact.mean, largest), (found.deviations, exact.deviations, largest),
+                             (found.variance, exact.variance, largest**2)):
+        assert 0 < float((mine - true).abs().max()) < 2e-6 * size  # rounding, and no more than rounding
+
+
+def test_the_reference_convention_divides_by_the_rank_asked_for():
+    """With 5 columns of 20 its low-rank part is sqrt(4 / 19) = .46 times too narrow; with all 20 it is right."""
+    few, many = walk(5, dtype=torch.float32), walk(25, dtype=torch.float32)
+    theirs, mine = moments(few, 20, "reference").factor, moments(few, 20, "running").factor
+    assert float(theirs.norm() / mine.norm()) == pytest.approx(0.4588, abs=1e-4)
+    theirs, mine = moments(many, 20, "reference").factor, moments(many, 20, "running").factor
+    torch.testing.assert_close(theirs, mine, rtol=1e-5, atol=1e-6)
+    said = " ".join(draws_of("swag", [few], draws=2, deviations="reference").info["said"])
+    assert "running mean, divided by 19" in said
+    assert "0.46 times as wide as its 5 columns" in said
+
+
+def test_small_variances_are_lost_in_the_reference_convention():
+    """What cancels there does not in the others: see the test of single precision above."""
+    w = (1000 + 1e-3 * torch.randn(50, 3, generator=generator(), dtype=torch.float64)).float()
+    found = moments(w, 20, "reference").variance
+    assert not np.allclose(found, w.double().numpy().var(0), rtol=0.5)
+    assert float(found.min()) > 0
+
+
+def test_a_draw_is_the_formula():
+    """One weight, noise given: mean + sqrt(scale) (sqrt(variance) e + sum of columns f / sqrt(K - 1))."""
+    w = torch.tensor([[1.0], [3.0], [2.0]])  # mean 2, variance 2/3, deviations -1, 1, 0
+    drawn = moments(w, 3).weights(torch.tensor([[0.5]]), torch.tensor([[0.25, 1.0, 7.0]]), 0.5)
+    assert float(drawn) == pytest.approx(2 + 0.5**0.5 * ((2 / 3) ** 0.5 * 0.5 + 0.75 / 2**0.5), rel=1e-12)
+    running = moments(w, 20, "reference")  # deviations 0, 1, 0 from means 1, 2, 2; divided by 19
+    assert float(running.weights(torch.tensor([[0.5]]), torch.tensor([[0.25, 1.0, 7.0]]), 0.5)) == pytest.approx(
+        2 + 0.5**0.5 * ((2 / 3) ** 0.5 * 0.5 + 1 / 19**0.5), rel=1e-6)
 
 
 @pytest.mark.parametrize(("snapshots", "rank"), [(3, 20), (5, 20), (25, 20)])
@@ -195,3 +250,4 @@ def test_what_is_said_names_the_convention_and_the_divisor():
     said = " ".join(draws_of("swag", [walk(5)], draws=2).info["said"])
     assert "final mean, divided by 4" in said
     assert catalog.METHODS["swag_diagonal"].defaults["scale"] == 1.0  # the paper's: the whole diagonal
+    assert swag.DEVIATIONS == settings_posterior.CONVENTIONS

@@ -11,7 +11,7 @@ from landscape.errors import BadInput
 from landscape.posteriors.method import Draws
 from landscape.posteriors.space import weight_space
 from landscape.recipes import opening
-from landscape.recipes.inferred import averages
+from landscape.recipes.inferred import averages, ground
 from landscape.recipes.places import places_of
 from landscape.recipes.training import problem
 from landscape.runs import Library
@@ -107,6 +107,16 @@ def test_the_theatre_is_a_density_and_true_at_its_marks(moons, places):
     assert mass[surface.values["density"] >= levels["90"]].sum() == pytest.approx(0.9, abs=0.05)
     opened = opening.opened(places, {"run": key, "plane": "theatre", "x": float(x[3]), "y": float(y[9])})
     assert opened.values["train_nll"] == pytest.approx(surface.values["train_nll"][3, 9], rel=1e-5)
+
+
+def test_the_convention_of_swag_reaches_its_draws_and_its_ellipse(moons, tmp_path):
+    only = {"methods": ("swag",), "compared": (), "temperatures": (), "reference": None, "swag_rank": 40}
+    final, theirs = (library.result(key, "samples:swag").info for library, key in (
+        computed(tmp_path, **only), computed(tmp_path, **only, swag_deviations="reference")))
+    assert "from the final mean, divided by" in " ".join(final["said"])
+    assert "from the running mean, divided by 39" in " ".join(theirs["said"])
+    areas = [np.linalg.det(np.array(info["ellipses"][0]["covariance"])) for info in (final, theirs)]
+    assert areas[1] < 0.9 * areas[0]
 
 
 def test_a_drawn_sample_opens_as_the_network_it_is(moons, places):
@@ -295,8 +305,76 @@ def test_widths_are_means_over_where_there_are_data_and_over_the_gaps():
     assert averages.widths(x, epistemic, np.linspace(-3, 3, 100))["gap"]["ratio"] is None
 
 
+WITHOUT = {"dimension": 9, "methods": ("swag", "ensemble", "laplace", "ess", "nuts"), "reference": "ess"}  # 4 snapshots
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory):
+    """A run whose subspace has more dimensions than its snapshots span."""
+    return computed(tmp_path_factory.mktemp("without"), **WITHOUT)
+
+
+def test_methods_that_need_no_subspace_go_on_without_one(without):
+    library, key = without
+    said = "4 snapshots span at most 3 dimensions around their mean; 9 were asked for. Choose a dimension from 2 to 3."
+    told = library.result(key, "summary").values
+    assert told["subspace"] == {"kind": "pca", "dimension": 9, "failed": said}
+    assert told["theatre"] == {"failed": said}
+    methods = told["methods"]
+    for name in ("ess", "nuts"):
+        assert methods[name]["failed"] == said
+        assert methods[name]["nll"] is methods[name]["grid_tv"] is None
+    for name in ("sgd", "swa", "swag", "ensemble", "laplace", "ess curve"):
+        assert methods[name]["nll"] > 0
+        assert "failed" not in methods[name]
+    assert "surface:theatre" not in library.names(key)
+    assert f"Elliptical slice sampling and NUTS failed: {said}" in library.result(key, "table").values["verdict"]
+    assert said in library.result(key, "reference").values["said"]
+    swept = library.result(key, "sweep:temperature")
+    assert (swept.values, swept.info["said"]) == ({}, [said])
+    assert "ensemble nll" in library.result(key, "members").values
+
+
+def test_their_draws_lie_on_a_plane_of_the_loss_and_open(without):
+    library, key = without
+    drawn, surface = library.result(key, "samples:swag"), library.result(key, "surface:loss")
+    assert surface.info["subspace"] == "pca"
+    assert len(drawn.plane) == SMALL["swag_draws"]
+    found = places_of(Reader(Shelf(library), key))
+    assert set(found.planes) == {"loss"}
+    np.testing.assert_allclose(found.planes["loss"].project(found.draws["swag draw 3"].double()), drawn.plane[3], atol=1e-5)
+    assert opening.opened(found, {"run": key, "network": "swag draw 3"}).values["train_nll"] > 0
+
+
+@pytest.mark.parametrize("scaling", ["unit", "singular values"])
+def test_without_directions_at_all_the_plane_is_a_random_one(without, scaling, monkeypatch):
+    library, key = without
+    monkeypatch.setattr(ground, "pca_space", lambda *given: broken(None))
+    made = parse("posterior", SMALL | {"scaling": scaling})
+    reader = Reader(Shelf(library), key)
+    found = ground.ground_of(made.model_copy(update={"compared": ("curve",)}), reader, here=True)
+    assert "Chain 3 of 4" in found.missing
+    assert (found.stage.kind, found.stage.ndim) == ("random", 2)
+
+
+def test_a_density_without_a_finite_cell_costs_the_theatre_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("landscape.posteriors.grid.exact", lambda *given, **more: broken(None))
+    library, key = computed(tmp_path, methods=("swag", "ess"), compared=(), temperatures=(), reference=None)
+    told = library.result(key, "summary").values
+    assert "Chain 3 of 4" in told["theatre"]["failed"]
+    assert "failed" not in told["subspace"]
+    assert told["methods"]["swag"]["nll"] > 0
+    assert (told["methods"]["ess"]["nll"] > 0, told["methods"]["ess"]["grid_tv"]) == (True, None)
+
+
+def test_a_run_whose_methods_all_need_the_subspace_fails_without_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(ground, "pca_space", lambda *given: broken(None))
+    made = identify("posterior", parse("posterior", SMALL | {"methods": ("ess", "nuts"), "compared": ()}))
+    _, status, message = compute_here("posterior", made.settings, tmp_path)
+    assert (status, message) == ("failed", "Chain 3 of 4 starts where the density is not finite. Start nearer.")
+
+
 @pytest.mark.parametrize(("given", "said"), [
-    ({"dimension": 9}, "span"),  # 4 snapshots
     ({"subspace": "curve", "compared": (), "seeds": (0, 1), "dimension": 2, "bends": 1, "curve_lr": 1e4}, "diverged"),
 ])
 def test_a_ground_that_cannot_be_built_is_said(tmp_path, given, said):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from landscape import ROOT
 from landscape.errors import BadInput
-from landscape.results import Predictive
+from landscape.results import Predictive, Summary
 from landscape.runs import Jobs, archive
 from landscape.runs.records import encode
 from landscape.runs.region import checked_region, parse, text
@@ -76,6 +77,21 @@ def test_the_empty_page_has_a_form_with_subspace_and_methods_in_front(empty, mon
     assert app.selectbox(key="form-regression-mlp-subspace").value == "pca"
     assert "ess" in app.get("button_group")[0].value
     assert not app.button(key="run-button").disabled
+    assert "a sum over the training examples in nats" in said(app)
+    assert "Prior std 5 is in units of coordinates, and one of them is a standard deviation of the snapshots" in said(app)
+
+
+def test_what_draws_in_another_subspace_is_not_said_to_draw_in_this_one(tmp_path, monkeypatch):
+    found = inferred.results()
+    theirs = {"function": {"rhat": 1.38, "ess": 20.0}, "subspace": "curve", "tv": None}
+    found["samples:ess curve"] = inferred.samples("ess curve", seed=4, **theirs)
+    found["predictive:ess curve"] = found["predictive:ess"]
+    fill(tmp_path, found)
+    text_ = said(page(monkeypatch, tmp_path, run=KEYS["regression"]))
+    inside, beside = text_.split("**Infer in it**: ")[1].split("; beside it, for comparison: ")
+    assert "Elliptical slice sampling" in inside
+    assert "Curve subspace (ESS)" in beside.split("**Average**")[0]
+    assert "do not agree on what they predict in the plane of a curve (R-hat 1.38)" in text_
 
 
 @pytest.mark.parametrize(("query", "reason"), [
@@ -84,6 +100,44 @@ def test_the_empty_page_has_a_form_with_subspace_and_methods_in_front(empty, mon
 def test_settings_in_the_address_are_judged_on_the_server(empty, monkeypatch, query, reason):
     app = page(monkeypatch, empty, **query)
     assert any(reason in error.value for error in app.error), said(app)
+
+
+def test_the_form_says_which_methods_will_be_without_a_subspace(empty, monkeypatch):
+    short = {"task": "moons", "epochs": "16", "subspace": "pca", "dimension": "9", "compared": ""}
+    text_ = said(page(monkeypatch, empty, **short, methods="swag,ess,nuts"))
+    assert "Elliptical slice sampling and NUTS will fail, and the methods that need no subspace will run" in text_
+    app = page(monkeypatch, empty, **short, methods="ess,nuts")
+    assert any("Choose a dimension from 2 to 3" in error.value for error in app.error)
+
+
+def test_a_run_without_its_subspace_says_why_and_shows_the_others(tmp_path, monkeypatch):
+    why = "4 snapshots span at most 3 dimensions around their mean; 9 were asked for. Choose a dimension from 2 to 3."
+    found = inferred.results()
+    del found["surface:theatre"]
+    told = found["summary"].values | {"subspace": {"kind": "pca", "dimension": 9, "failed": why}, "theatre": {"failed": why}}
+    failed = inferred.samples("ess", failed=why)
+    outside = {name: inferred.samples(name[8:], over="networks") for name in found if name.startswith("samples:")}
+    found |= outside | {"summary": Summary(told), "samples:ess": replace(failed, plane=failed.plane[:0])}
+    fill(tmp_path, found, dimension=9)
+    app = page(monkeypatch, tmp_path, run=KEYS["regression"])
+    text_ = said(app)
+    assert [warning.value for warning in app.warning if "snapshots" in warning.value] == [why]
+    assert "**Infer in it**: nothing: it could not be built" in text_
+    assert "There is no stage: the subspace could not be built." in text_
+    assert "It was to be drawn from by Elliptical slice sampling" in text_
+    assert "this is a plane of two dimensions, the first two principal components" in text_
+    assert {s.title for s in SECTIONS if s.anchor in ("swag", "steps", "subspace", "theatre", "bands", "table")} - {
+        "The plane of the loss"} <= {e.value for e in app.subheader}
+
+
+def test_a_density_that_could_not_be_computed_takes_the_stage_alone(tmp_path, monkeypatch):
+    found = inferred.results()
+    del found["surface:theatre"]
+    found["summary"] = Summary(found["summary"].values | {"theatre": {"failed": "The density is not finite anywhere."}})
+    fill(tmp_path, found)
+    text_ = said(page(monkeypatch, tmp_path, run=KEYS["regression"]))
+    assert "There is no stage: The density is not finite anywhere." in text_
+    assert "could not be built" not in text_
 
 
 def test_a_regression_is_told_in_the_order_of_the_slides(complete, monkeypatch):

@@ -153,7 +153,7 @@ def _ellipses(ground: Ground, label: Label, plane: np.ndarray) -> list[dict]:
     if "deviations" in options or label.method == "swag_diagonal":
         flat, found = kept.plane_of(ground.stage), []
         for trajectory in ground.given(label, ground.groups(label)[0]).trajectories:
-            fitted = moments(trajectory, options["rank"])
+            fitted = moments(trajectory, options["rank"], options.get("deviations", "final"))
             found.append({"mean": flat.project(fitted.mean).tolist(),
                           "covariance": fitted.ellipse(flat.basis, options["scale"]).tolist()})
         return found

@@ -38,23 +38,51 @@ class Ground:
     def task(self):
         return self.problem.task
 
-    def space(self, kind: str, i: int = 0) -> Space:
+    def space(self, kind: str, i: int = 0, dimension: int | None = None) -> Space:
         """The subspace of a kind for network i. Raises BadInput where it has fewer dimensions than were asked for."""
         s = self.settings
+        count = dimension or s.dimension
         if kind == "curve":
             if self.curve is None or i:
                 raise BadInput("There is one curve, between the first two networks. Choose repeats=1, or another subspace.")
-            count = min(s.dimension, len(self.curve.points) - 1) if s.subspace != "curve" else s.dimension
+            count = min(count, len(self.curve.points) - 1) if s.subspace != "curve" else count
             return curve_space(self.curve.points, count, s.scaling)
         snapshots = self.walk.cloud(i)
         if kind == "pca":
-            return pca_space(snapshots, s.dimension, s.scaling)
-        return random_space(self.walk.w_sgd[i], s.dimension, generator(s.seed, DIRECTIONS), s.scaling, snapshots)
+            return pca_space(snapshots, count, s.scaling)
+        return random_space(self.walk.w_sgd[i], count, generator(s.seed, DIRECTIONS), s.scaling, snapshots)
+
+    @cached_property
+    def subspace(self) -> Space:
+        """That of the settings, of the first seed. Raises BadInput where it cannot be built."""
+        return self.space(self.settings.subspace)
+
+    @cached_property
+    def missing(self) -> str:
+        """Why there is no subspace of the settings; empty where there is one."""
+        return self.lacks(self.settings.subspace)
+
+    def lacks(self, kind: str) -> str:
+        """Why there is no subspace of a kind for the first network; empty where there is one, and for no kind at all."""
+        try:
+            if kind:
+                self.own(kind)
+        except BadInput as error:
+            return str(error)
+        return ""
 
     @cached_property
     def stage(self) -> Space:
-        """The subspace of the settings, of the first seed: its first two coordinates are those of the theatre."""
-        return self.space(self.settings.subspace)
+        """What pictures are drawn on: the subspace of the settings, whose first two coordinates are those of the theatre.
+
+        Where that is ``missing``, a plane of its kind, or else of two random directions.
+        """
+        if not self.missing:
+            return self.subspace
+        try:
+            return self.space(self.settings.subspace, dimension=2)
+        except BadInput:
+            return random_space(self.walk.w_sgd[0], 2, generator(self.settings.seed, DIRECTIONS))
 
     @property
     def weights_prior_std(self) -> float:
@@ -85,7 +113,7 @@ class Ground:
 
     def own(self, kind: str, i: int = 0) -> Space:
         """``space``, of the theatre where it is that."""
-        return self.stage if kind == self.settings.subspace and not i else self.space(kind, i)
+        return self.subspace if kind == self.settings.subspace and not i else self.space(kind, i)
 
     def groups(self, label: Label) -> list[tuple[int, ...]]:
         """Which networks each replicate of a method is of: one, or as many as an ensemble has, in turn."""
@@ -101,7 +129,7 @@ class Ground:
 
     def marks(self) -> list[tuple[str, str, Tensor]]:
         """Networks drawn on the theatre: (name, kind, w (P,)) float64."""
-        if self.settings.subspace == "curve":
+        if self.stage.kind == "curve":
             points = self.curve.points.double()
             return [(f"end ({self.walk.titled(k)})", "end", points[-k]) for k in range(ENDS)]
         return [(name, kind, w.double()) for name, kind, w in self.walk.marks()]

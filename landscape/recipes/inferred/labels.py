@@ -56,7 +56,7 @@ class Label:
                   "networks": {"draws": s.swag_draws}}[self.over]
         known = self.row.defaults
         if known.get("rank"):  # 0 is a method of its own, without deviations
-            wanted |= {"rank": s.swag_rank, "scale": s.swag_scale}
+            wanted |= {"rank": s.swag_rank, "scale": s.swag_scale, "deviations": s.swag_deviations}
         if "epochs" in known:  # one that trains
             wanted |= {"epochs": s.epochs, "lr": s.lr, "batch_size": s.batch_size, "momentum": s.momentum}
         return {name: value for name, value in wanted.items() if name in known and value is not None}

@@ -23,16 +23,16 @@ def loss(ground: Ground, context) -> Iterator[None]:
     s, stage = ground.settings, ground.stage
     flat, lengths = plane_of(stage), list(stage.info["lengths"][:2])
     said = {"task": s.task, "seed": ground.walk.seeds[0], "batchnorm": batchnorm(ground.task), "units": "coordinates",
-            "lengths": lengths, "subspace": s.subspace}
+            "lengths": lengths, "subspace": stage.kind}
     path, reach = None, None
-    if s.subspace == "curve":
+    if stage.kind == "curve":
         path = flat.project(ground.curve.at(torch.linspace(0, 1, CURVE_POINTS)).double()).numpy()
-    elif s.subspace == "pca":
+    elif stage.kind == "pca":
         weights, told = ground.walk.path()
         if weights is not None:
             path = flat.project(weights).numpy()
             said |= told | {"path_residuals": flat.residual(weights).tolist()}
     else:  # in random directions everything else is near the middle
         reach = ground.walk.reach() / float(np.mean(lengths))
-    plane = Plane("loss", TITLES[s.subspace], ground.task, flat, ground.marks(), path, None, said, reach=reach)
+    plane = Plane("loss", TITLES[stage.kind], ground.task, flat, ground.marks(), path, None, said, reach=reach)
     return draw(plane, context, s.grid, s.margin, "adaptive", s.tolerance)

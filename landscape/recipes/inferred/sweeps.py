@@ -24,7 +24,8 @@ SWEPT = {"temperature": "temperatures", "prior": "prior_stds"}
 def sweeps(ground: Ground, context) -> None:
     """Saves ``sweep:temperature`` and ``sweep:prior``, if they were asked for: one elliptical slice sampling for each value.
 
-    In the subspace of the settings, of the first seed. A value at which the chains fail is NaN and said.
+    In the subspace of the settings, of the first seed. A value at which the chains fail is NaN and said; without a subspace
+    that is said once.
     """
     for kind, field in SWEPT.items():
         values, name = getattr(ground.settings, field), f"sweep:{kind}"
@@ -43,8 +44,9 @@ def _swept(ground: Ground, kind: str, values: tuple[float, ...], context) -> Ser
     work = Work(lambda ks, progress: _points(ground, kind, ks, progress), elsewhere if alike else None, lambda: (
         Sent((kind, torch.get_num_threads()), tuple), context.reading()), batch=1)
     columns, said = {name: np.full(len(values), np.nan) for name in COLUMNS}, [""] * len(values)
-    for (first, last), found in spread(context, work, points, lambda done, total: context.progress(
-            f"sweep:{kind}", done, total)):
+    parts = () if ground.missing else spread(context, work, points, lambda done, total: context.progress(
+        f"sweep:{kind}", done, total))
+    for (first, last), found in parts:
         said[first:last] = found.pop("said").tolist()
         for name, column in found.items():
             columns[name][first:last] = column
@@ -53,7 +55,7 @@ def _swept(ground: Ground, kind: str, values: tuple[float, ...], context) -> Ser
             f"standard deviation of the prior on the {s.prior}")
     return Series(np.array(values), known, {
         "x": unit, "label": _label(ground).name, "subspace": s.subspace, "seed": ground.walk.seeds[0],
-        "said": [text for text in said if text],
+        "said": [ground.missing] if ground.missing else [text for text in said if text],
         "marked": s.temperature if kind == "temperature" else s.prior_std, "prior_std": s.prior_std,
         "temperature": s.temperature, "data": {split: len(x) for split, (x, _) in ground.task.splits.items()}})
 

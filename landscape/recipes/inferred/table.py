@@ -105,7 +105,7 @@ def verdict(ground: Ground, rows: list[dict]) -> list[str]:
                 pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
                 wins, (own, other) = sum(x < y for x, y in pairs), np.mean(pairs, axis=0)
                 said.append(f"{at[first]['title']} has a lower {title} than {at[second]['title']} in {wins} of {len(pairs)} "
-                            f"replicates ({own:.3f} against {other:.3f}).")
+                            f"replicates ({_said(own)} against {_said(other)}).")
     ratios = {row["title"]: row["gap_ratio"]["mean"] for row in at.values() if row.get("gap_ratio", {}).get("mean")}
     if ratios:
         wide = [f"{title} ({ratio:.1f})" for title, ratio in ratios.items() if ratio >= WIDENS]
@@ -113,7 +113,8 @@ def verdict(ground: Ground, rows: list[dict]) -> list[str]:
         said.append("Width of the epistemic band in the gaps over its width at the data: "
                     + (f"widens for {', '.join(wide)}" if wide else "no method widens")
                     + (f"; hardly or not for {', '.join(narrow)}." if narrow else "."))
-    said += [f"{row['title']} failed: {row['failed']}" for row in rows if row["failed"]]
+    why = dict.fromkeys(row["failed"] for row in rows if row["failed"])
+    said += [f"{' and '.join(row['title'] for row in rows if row['failed'] == reason)} failed: {reason}" for reason in why]
     said += [f"{row['title']} is without {text}" for row in rows for text in row.get("lost", ())]
     if any(len(row.get("seeds", [])) > 1 and len(row["seeds"][0]) > 1 for row in rows):
         said.append("Ensembles of different replicates share members, so their spread is smaller than that of independent "
@@ -121,16 +122,22 @@ def verdict(ground: Ground, rows: list[dict]) -> list[str]:
     return said + ([f"Left out, as their numbers stopped being finite: {ground.walk.lost}."] if ground.walk.lost else [])
 
 
-def summary(ground: Ground, rows: list[dict], context) -> Summary:
-    """The machine-readable result, with null where a figure does not apply."""
+def _said(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
+
+
+def summary(ground: Ground, rows: list[dict], context, lacking: str = "") -> Summary:
+    """The machine-readable result, with null where a figure does not apply; ``lacking`` says why there is no theatre."""
     s = ground.settings
     methods = {row["label"]: {name: (row.get(own) or {}).get("mean") for name, own in SUMMARISED.items()} | {
         "rhat": row.get("rhat"), "ess": row.get("ess"), "grid_tv": row.get("tv")} | (
             {"failed": row["failed"]} if row["failed"] else {}) for row in rows}
     task = ground.problem.dataset.name if ground.walk.recipe == "inspect" else s.task
-    made = {"key": context.key, "task": task, "subspace": {"kind": s.subspace, "dimension": s.dimension},
+    subspace = {"kind": s.subspace, "dimension": s.dimension} | ({"failed": ground.missing} if ground.missing else {})
+    made = {"key": context.key, "task": task, "subspace": subspace,
             "seeds": list(ground.walk.seeds), "temperature": s.temperature, "prior_std": s.prior_std, "prior": s.prior,
             "reference": s.reference, "methods": methods, "parents": {ground.walk.recipe: ground.walk.key}}
+    made |= {"theatre": {"failed": lacking}} if lacking else {}
     return Summary(made | {"cpu_seconds": round(context.cpu_seconds, 3)})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from landscape.errors import BadInput, Diverged
 from landscape.posteriors import grid
 from landscape.posteriors.method import Draws
 from landscape.recipes.averaged.curves import batchnorm
@@ -24,18 +25,27 @@ class Theatre:
         self.ground, self.context = ground, context
         self.target = ground.target(ground.stage)
         self.grid: grid.Grid | None = None
+        self.lacking = ground.missing  # why there is no theatre; the plane of pictures is then none of this posterior's
 
     def draw(self) -> None:
+        """Where the density cannot be computed, that is said, and methods are held against nothing."""
+        if not self.lacking:
+            try:
+                self._draw()
+            except (BadInput, Diverged) as error:
+                self.lacking = str(error)
+        self.context.progress(NAME, 1, 1)
+
+    def _draw(self) -> None:
         before = self.context.load(NAME)
         if before is None:
-            found = grid.exact(self.target, self.ground.settings.grid,
+            found = grid.exact(self.target, self.ground.settings.grid, known=self._known(),
                                progress=lambda done, total: self.context.progress(NAME, done, 2 * total))
             self.context.save(NAME, self._surface(found))
             before = self.context.load(NAME)  # as an attempt after this one would read it: equal to the last bit
         v, n = before.values, len(self.ground.task.splits["train"][0])
         likelihood = -v["train_nll"] * n / self.target.temperature
         self.grid = grid.Grid(*before.axes, likelihood, v["log_prior"], dict(before.info["grid"]))
-        self.context.progress(NAME, 1, 1)
 
     def compared(self, label: Label, draws: Draws) -> dict:
         """``{"tv", "tv_floor", "moment_error"}`` of draws from the density that the grid holds; empty for all others."""
@@ -65,6 +75,10 @@ class Theatre:
             "said": found.info["said"], "grid": found.info, "evaluations": found.info["evaluations"],
             "cells": int(found.density.size), "data": {"train": n}, "batchnorm": batchnorm(task), "final": True}
         return Surface((found.x, found.y), values, np.ones(found.density.shape, bool), marks, None, info)
+
+    def _known(self) -> torch.Tensor:
+        """Feet (n, 2) of the trained networks, where the density may be too narrow for a coarse grid to see."""
+        return plane_of(self.ground.stage).project(torch.stack([each.cpu() for _, _, each in self.ground.marks()]))
 
     def _marks(self, found: grid.Grid) -> tuple[tuple[Mark, ...], dict[str, float]]:
         """The trained networks at their feet in the plane, and how far the grid's way of evaluating is from the direct one

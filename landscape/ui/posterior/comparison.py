@@ -65,16 +65,19 @@ def sweeps(story: Story) -> None:
     kinds = [kind for kind in ("temperature", "prior") if f"sweep:{kind}" in story.found]
     offered = swept.swept(story.found[f"sweep:{kinds[0]}"])
     if not offered:
-        st.warning("At none of the values could the chains be run.")
+        said = dict.fromkeys(text for kind in kinds for text in story.found[f"sweep:{kind}"].info.get("said") or ())
+        st.warning(" ".join(["At none of the values could the chains be run.", *said]))
         return
-    metric = chosen("Drawn", offered, "sweep-metric", swept.SWEPT.get)
+    titles = swept.SWEPT | ({"test_error": swept.RMSE} if story.regression else {})
+    metric = chosen("Drawn", offered, "sweep-metric", titles.get)
     for column, kind in zip(st.columns(2, gap="large"), kinds, strict=False):
         with column:
             series = story.found[f"sweep:{kind}"]
             if metric not in series.values:
                 continue
             st.markdown(swept.best_in_words(series, kind))
-            story.figure(f"sweep-{kind}", swept.sweep, series, kind, metric, height=360, identity=(metric,))
+            given = {"regression": story.regression}
+            story.figure(f"sweep-{kind}", swept.sweep, series, kind, metric, height=360, identity=(metric,), given=given)
             captions(
                 "",
                 truth.said(
@@ -94,7 +97,8 @@ def members(story: Story) -> None:
     offered = list(swept.lines(series))
     if not offered:
         return
-    metric = chosen("Drawn", offered, "members-metric", swept.METRICS.get)
+    titles = swept.METRICS | ({"error": swept.RMSE} if story.regression else {})
+    metric = chosen("Drawn", offered, "members-metric", titles.get)
     st.markdown(swept.members_in_words(series))
     story.figure(
         "members", swept.members, series, metric, height=400, identity=(metric,), given={"regression": story.regression}

@@ -30,6 +30,11 @@ def _named(*names: str) -> Callable[[Story], bool]:
     return lambda story: any(name in story.found for name in names)
 
 
+def _staged(story: Story) -> bool:
+    """Whether there is a theatre to show, or to say of why there is none."""
+    return story.theatre is not None or bool(story.lacking)
+
+
 def _predicted(drawable: Callable) -> Callable[[Story], bool]:
     return lambda story: any(drawable(seen) for seen in story.predictives.values())
 
@@ -78,7 +83,7 @@ SECTIONS = (
         "Three steps",
         "A posterior over all weights is out of reach for exact methods. In a few dimensions of weight space it is not.",
         spaces.steps,
-        _named("surface:theatre"),
+        _staged,
     ),
     Section(
         "subspace",
@@ -86,7 +91,7 @@ SECTIONS = (
         "The subspace",
         "A shift and a few directions: every point of the subspace is a network, and its likelihood is that network's.",
         spaces.subspace,
-        _named("surface:theatre"),
+        lambda story: story.theatre is not None or bool(story.missing),
     ),
     Section(
         "theatre",
@@ -95,7 +100,7 @@ SECTIONS = (
         "In two dimensions the posterior can be computed cell by cell. So every method can be held against the truth: "
         "watch where its draws fall.",
         stage.theatre,
-        _named("surface:theatre"),
+        _staged,
         ("theatre",),
     ),
     Section(
@@ -144,8 +149,8 @@ SECTIONS = (
         "temperature",
         "Beyond the talk",
         "Cold posteriors, wide priors",
-        "Raised to the power 1/T, a posterior below T = 1 is sharper than Bayes' rule says. If that predicts better, "
-        "something in likelihood or prior is not as it should be.",
+        "With the likelihood raised to the power 1/T, a posterior below T = 1 is sharper than Bayes' rule says. If that "
+        "predicts better, something in likelihood or prior is not as it should be.",
         comparison.sweeps,
         _named("sweep:temperature", "sweep:prior"),
     ),
@@ -179,6 +184,6 @@ def tell(story: Story, slots: bool = True) -> dict:
         with st.container(key=f"section-{section.anchor}"):
             head(section.anchor, section.slides, section.title, section.text)
             section.draw(story)
-        if section.opens and slots:
+        if slots and any(f"surface:{plane}" in story.found for plane in section.opens):
             kept[section.anchor] = st.container()
     return kept

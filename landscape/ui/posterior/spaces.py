@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 import streamlit as st
 
-from landscape.figures import bands, coordinates, methods
+from landscape.figures import bands, coordinates, methods, traces
 from landscape.figures import posterior_table as tables
 from landscape.figures import subspace as subspaces
 from landscape.results import Surface
@@ -24,21 +24,24 @@ KINDS = {
 def steps(story: Story) -> None:
     """The recipe with this run's numbers in it."""
     s = story.settings
-    inside = [n for n, one in story.samples.items() if len(one.plane) and one.info.get("over", "subspace") == "subspace"]
-    beside = [n for n, one in story.samples.items() if len(one.plane) and n not in inside]
+    done = {n: one.info for n, one in story.samples.items() if len(one.plane)}
+    drawn = [n for n, info in done.items() if info.get("over", "subspace") == "subspace"]
+    inside = [n for n in drawn if (done[n].get("subspace") or s.subspace) == s.subspace]
+    beside = [n for n in done if n not in drawn] + [n for n in drawn if n not in inside]
     count = sum(len(one.plane) for one in story.samples.values())
     parameters = _parameters(story)
+    nothing = "nothing: it could not be built" if story.missing else "no method is done yet"
     st.markdown(
         f"1. **Construct a subspace**: {KINDS[s.subspace][0]}, {s.dimension} dimensions"
         + (f" out of {parameters:,}.\n" if parameters else ".\n")
-        + f"2. **Infer in it**: {_listed(inside) or 'no method is done yet'}"
+        + f"2. **Infer in it**: {_listed(inside) or nothing}"
         + (f"; beside it, for comparison: {_listed(beside)}.\n" if beside else ".\n")
         + f"3. **Average**: predict with the networks that were drawn ({count:,} are kept here) and take the mean."
     )
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(methods.look(name).title for name in names)
+    return " · ".join(methods.look(name).title for name in names)
 
 
 def _parameters(story: Story) -> int | None:
@@ -47,7 +50,11 @@ def _parameters(story: Story) -> int | None:
 
 
 def subspace(story: Story) -> None:
-    """Formula, directions, units, and whether the origin has the likelihood it should."""
+    """Formula, directions, units, and whether the origin has the likelihood it should; or why there is none."""
+    if story.missing:
+        st.warning(story.missing, icon=":material/block:")
+        _without(story)
+        return
     surface: Surface = story.theatre
     s, info = story.settings, surface.info
     kind = s.subspace
@@ -71,6 +78,15 @@ def subspace(story: Story) -> None:
                 "Shares of the variance of SGD's walk. A walk without any aim in many dimensions has its first "
                 "component near 61% and its second near 15% as well."
             )
+
+
+def _without(story: Story) -> None:
+    """Which methods have failed with the subspace, and which results there are all the same."""
+    failed = [name for name, one in story.samples.items() if one.info.get("failed") == story.missing]
+    st.markdown(
+        (f"It was to be drawn from by {_listed(failed)}. " if failed else "")
+        + "Methods that need no subspace have run; all that follows is theirs."
+    )
 
 
 def scaling_in_words(surface: Surface, scaling: str) -> str:
@@ -115,6 +131,13 @@ def choice(story: Story) -> None:
                 else "as the share of test examples that the average puts into another class than SGD's network."
             )
         )
+        apart = {kind: float(rhat) for kind in rows if (rhat := _rhat(story, kind)) is not None and rhat > traces.DOUBTFUL}
+        if apart:
+            st.caption(
+                "The chains do not agree on what they predict in "
+                + " and ".join(f"{KINDS[kind][0].lower()} (R-hat {rhat:.2f})" for kind, rhat in apart.items())
+                + ": numbers there depend on where the chains began. More side_draws and warmup, or a smaller prior_std."
+            )
     missing = [kind for kind in KINDS if kind not in rows]
     if missing and story.run.status == "done" and story.run.recipe == "posterior":
         wanted = {
@@ -131,6 +154,12 @@ def choice(story: Story) -> None:
             query_params=wanted,
             icon=":material/compare_arrows:",
         )
+
+
+def _rhat(story: Story, kind: str) -> float | None:
+    """Of the predictions of the sampler's chains in a subspace."""
+    found = story.samples.get(label_of(story, kind))
+    return ((found.info.get("function") if found else None) or {}).get("rhat")
 
 
 def label_of(story: Story, kind: str) -> str:

@@ -16,12 +16,29 @@ from landscape.ui.posterior import region
 from landscape.ui.posterior.story import THEATRE, Story, chosen, several
 
 BORDER = 0.005  # share of the mass in the outermost cells above which the picture is cut off too early
+FACTS = {  # of the table of diagnostics, and their heads
+    "draws": "draws",
+    "accepted": "accepted",
+    "R-hat, weights": "R-hat, weights",
+    "effective draws, weights": "eff. draws",
+    "R-hat, predictions": "R-hat, predictions",
+    "effective draws, predictions": "eff. draws",
+    "energy error": "energy error",
+}
 FEW = 3  # methods beside each other in a row
 
 
 @st.fragment
 def theatre(story: Story) -> None:
     """The stage with one method or several on it; what they are worth against the grid; what a painted region predicts."""
+    if story.lacking:
+        why = "the subspace could not be built" if story.missing else story.lacking.rstrip(".")
+        st.info(
+            f"There is no stage: {why}. What methods have drawn all the same lies on the plane of the loss, in the section "
+            "of slide 22.",
+            icon=":material/theater_comedy:",
+        )
+        return
     surface: Surface = story.theatre
     there = {name: s for name, s in story.samples.items() if len(s.plane)}
     left, right = st.columns([3, 2], gap="large")
@@ -77,6 +94,8 @@ def true_in_words(surface: Surface) -> str:
     """How true the stage is, and what lines and unit mean."""
     s = [truth.line(surface, "train_nll").rstrip("."), "the lines hold 50, 90 and 99% of the grid's mass"]
     s += [] if coordinates.in_proportion(surface) else ["the axes have scales of their own"]
+    masked = surface.info.get("masked", 0)
+    s += [f"in {masked:,} cells the density is not finite"] if masked else []
     edge = drawn.border_mass(surface)
     s.append(
         f"{100 * edge:.1f}% of the mass is at the border: the picture is cut off too early"
@@ -139,7 +158,7 @@ def diagnostics(story: Story) -> None:
     st.html(_verdicts(story.samples))
     traced = [name for name in story.samples if f"traces:{name}" in story.found]
     if not traced:
-        st.caption("None of these methods has chains.")
+        st.caption("There are no chains to trace: no method that has them came to an end.")
         return
     left, right = st.columns(2)
     with left:
@@ -167,38 +186,18 @@ def _verdicts(samples: dict[str, Samples]) -> str:
     rows = ""
     for name, one in samples.items():
         verdict, good = traces.verdict(one)
-        told = dict(traces.facts(one)) if not one.info.get("failed") else {}
-        cells = "".join(
-            f"<td>{escape(told.get(what, '–'))}</td>"
-            for what in (
-                "draws",
-                "accepted",
-                "R-hat, weights",
-                "effective draws, weights",
-                "R-hat, predictions",
-                "effective draws, predictions",
-                "energy error",
-            )
-        )
-        words = escape(verdict) if good else f'<b class="bad">{escape(verdict)}</b>'
+        if one.info.get("failed"):
+            cells = f'<td class="words" colspan="{len(FACTS) + 1}"><b class="bad">{escape(verdict)}</b></td>'
+        else:
+            told = dict(traces.facts(one))
+            words = escape(verdict) if good else f'<b class="bad">{escape(verdict)}</b>'
+            cells = "".join(f"<td>{escape(told.get(what, '–'))}</td>" for what in FACTS) + f'<td class="words">{words}</td>'
         rows += (
             f'<tr><th scope="row"><i style="background:{methods.look(name).color}"></i>'
-            f'{escape(methods.look(name).title)}</th>{cells}<td class="words">{words}</td></tr>'
+            f"{escape(methods.look(name).title)}</th>{cells}</tr>"
         )
-    head = "".join(
-        f"<th>{title}</th>"
-        for title in (
-            "draws",
-            "accepted",
-            "R-hat, weights",
-            "eff. draws",
-            "R-hat, predictions",
-            "eff. draws",
-            "energy error",
-            "",
-        )
-    )
+    head = "".join(f"<th>{title}</th>" for title in FACTS.values())
     return (
-        f'<div class="landscape-wide"><table class="landscape-table"><thead><tr><th></th>{head}</tr></thead>'
+        f'<div class="landscape-wide"><table class="landscape-table"><thead><tr><th></th>{head}<th></th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )

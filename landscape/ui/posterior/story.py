@@ -65,6 +65,16 @@ class Story:
         return self.found.get(f"surface:{THEATRE}")
 
     @property
+    def missing(self) -> str:
+        """Why the run has no subspace; empty where it has one."""
+        return self.values("summary").get("subspace", {}).get("failed", "")
+
+    @property
+    def lacking(self) -> str:
+        """Why the run has no theatre; empty where it has one, or may still get one."""
+        return self.missing or self.values("summary").get("theatre", {}).get("failed", "")
+
+    @property
     def regression(self) -> bool:
         return any(seen.info.get("kind") == "regression" for seen in self.predictives.values())
 

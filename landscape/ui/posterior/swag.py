@@ -58,7 +58,18 @@ def swag(story: Story) -> None:
             bar=False,
             place={"run": story.run.key, "plane": "loss", "marks": [network_of("loss", m) for m in surface.marks]},
         )
-        captions(walk_in_words(surface), truth.line(surface, metric), truth.anchor_ok(surface))
+        words = " ".join([walk_in_words(surface), *without_subspace(story, surface)])
+        captions(words, truth.line(surface, metric), truth.anchor_ok(surface))
+
+
+def without_subspace(story: Story, surface: Surface) -> list[str]:
+    """That this is no slice of the run's subspace, where it has none."""
+    if not story.missing:
+        return []
+    what = {"pca": "the first two principal components", "curve": "the plane of the curve"}.get(
+        surface.info.get("subspace", ""), "two random directions"
+    )
+    return [f"The subspace that was asked for could not be built; this is a plane of two dimensions, {what}."]
 
 
 def in_words(name: str, samples: Samples) -> str:
