@@ -24,6 +24,7 @@ from landscape.training.task import Task
 
 SAVE_PICTURE = 1.0  # seconds between two saved pictures of one level
 EXPECTED_SHARE = 0.12  # of the cells that an adaptive picture evaluates, for the time left
+MORE = 1.1  # times the cells that are known to be needed, where those are more: others may follow
 IN_PLANE = 1e-6  # residual / side length up to which a mark counts as lying in the plane
 LEAST_ASPECT = 0.75  # shorter over longer side of a picture
 SPLITS = ("train", "test")
@@ -149,6 +150,7 @@ def draw(plane: Plane, context, cells: int, margin: float, picture: str, toleran
             yield
         drawing.evaluate(wanted)
     drawing.save(final=True)
+    context.progress(f"surface:{plane.name}", 1, 1, cells=int(canvas.evaluated.sum()))  # fewer than expected, or more
 
 
 @dataclass(eq=False)
@@ -181,6 +183,7 @@ class _Drawing:
             return
         z = np.stack([self.axes[0][cells[:, 0]], self.axes[1][cells[:, 1]]], axis=1)
         before = int(self.canvas.evaluated.sum())
+        self.expected = max(self.expected, min(self.canvas.evaluated.size, MORE * (before + len(cells))))
         for part, values in spread(self.context, self.work, z, lambda done, _: self._progress(before + done)):
             self.canvas.put(cells[slice(*part)], values)
             if time.monotonic() - self.saved >= SAVE_PICTURE:
