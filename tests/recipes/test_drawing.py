@@ -36,9 +36,9 @@ def test_a_picture_is_not_done_before_its_last_cell_however_many_it_takes(monkey
     origin = torch.randn(net.size, generator=g, dtype=torch.float64)
     marks = [("a", "mark", origin), ("b", "mark", origin + directions[0]), ("c", "mark", origin + directions[1])]
     context = Watched()
-    for _ in draw(Plane("p", "Plane", task, Subspace(origin, directions), marks), context, 33, 0.5, "adaptive", 0.005):
+    for _ in draw(Plane("p", "Plane", task, Subspace(origin, directions), marks), context, 33, 0.5, "adaptive", 0.2):
         pass
     *before, last = context.shares
     assert context.saved[-1] > 0.01 * 33 * 33
-    assert max(before) < 1 or context.saved[-1] == 33 * 33
+    assert max(before) < 1
     assert last == 1
