@@ -8,6 +8,7 @@ import numpy as np
 
 from landscape.errors import BadInput
 from landscape.recipes.places import Places
+from landscape.recipes.seeds import walking
 from landscape.recipes.state import Keeper, unpack
 from landscape.recipes.training import Problem, anywhere, problem
 from landscape.recipes.walks import gathered, planned, rows, starts
@@ -15,7 +16,7 @@ from landscape.results import Summary
 from landscape.schedules import Plan
 from landscape.settings_averaging import Branches, Walk
 from landscape.training.averaging import Trajectory
-from landscape.training.walk import lost, walk
+from landscape.training.walk import lost
 
 PARTS = 8  # of a cycle of the ensemble, after each of which its way is looked at
 
@@ -31,14 +32,14 @@ def compute(s: Branches, context) -> None:
     costs = [(name, max(1, plans[name].epochs - epoch)) for name, epoch in forks.items()]
     context.plan([("walk", 2 * s.epochs), *costs])
     before = context.child("walk", Walk(**{name: getattr(s, name) for name in Walk.model_fields}))
-    names, said = tuple(f"seed {seed}" for seed in s.seeds), {}
+    names, said, go_on = tuple(f"seed {seed}" for seed in s.seeds), {}, walking(context, validates=False)
     for name, epoch in forks.items():
         plan, keeper = plans[name], Keeper(context, name, names)
         fork = before.load_weights(f"from-{epoch}") if epoch else None  # without one the branch is trained from its start
         state = keeper.resume() or (unpack(fork) if fork else None)
-        state = walk(p.task, list(s.seeds), starts(s, p), replace(plan, collect=plan.collect[:0]), state,
-                     batch_size=s.batch_size, momentum=s.momentum, trace=_trace(s, name, plan), after_epoch=keeper,
-                     progress=lambda done, total, name=name: context.progress(name, done, total))
+        state = go_on(p.task, list(s.seeds), starts(s, p), replace(plan, collect=plan.collect[:0]), state,
+                      batch_size=s.batch_size, momentum=s.momentum, trace=_trace(s, name, plan), epochs=plan.epochs,
+                      after_epoch=keeper, progress=lambda done, total, name=name: context.progress(name, done, total))
         keeper.finish(state)
         if not state.kept:  # every network has diverged before anything was to be kept
             said[name] = lost(state, s.seeds, plan)

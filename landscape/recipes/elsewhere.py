@@ -5,6 +5,8 @@ What is told is what was chosen here, so all cells of a picture are of one kind.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -36,7 +38,7 @@ def divisible(evaluator: Evaluator) -> bool:
 
 def needs(evaluator: Evaluator) -> tuple[Sent, Sent]:
     """What ``evaluating`` makes an equal evaluator of: the task, and its plane."""
-    return _task(evaluator.task, evaluator.splits), Sent(_plane(evaluator), dict)
+    return task_told(evaluator.task, evaluator.splits), Sent(_plane(evaluator), dict)
 
 
 def evaluating(task: Task, plane: dict[str, Any]) -> Evaluator:
@@ -46,7 +48,19 @@ def evaluating(task: Task, plane: dict[str, Any]) -> Evaluator:
     return Evaluator(task, subspace, plane["splits"], buffers, way=plane["way"])
 
 
-def _task(task: Task, splits: tuple[str, ...]) -> Sent:
+@contextmanager
+def threaded(threads: int) -> Iterator[None]:
+    """As many threads within an operation as where a job is: their number may decide the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def task_told(task: Task, splits: tuple[str, ...]) -> Sent:
+    """What makes an equal task elsewhere, with these splits and ``train``: the same to send whenever it is asked for."""
     wanted = tuple(dict.fromkeys([*splits, "train"]))  # the training examples tell what numbers a network computes with
     known = _told.setdefault(task, {})
     if wanted not in known:

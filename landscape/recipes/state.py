@@ -1,4 +1,4 @@
-"""A run of SGD as a restartable job: live histories, a state on disk to go on from, results at the end."""
+"""A run of SGD as a restartable job: live histories, a state on disk to go on from, states of some of its networks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ import time
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from landscape.results import History
 from landscape.training.sgd import State
+from landscape.training.task import Task
 
 SAVE_STATE = 2.0  # seconds between two saved states
 SAVE_HISTORY = 0.5  # seconds between two live curves
+CARRIED = ("mean", "count")  # of what is kept on the way: one value that goes on; of the rest each value stays
+VALIDATED = ("validation_error", "validation_nll")  # of the log of a training that is held against the validation split
+
+
+def validated(task: Task, state: State) -> dict[str, Tensor]:
+    """``VALIDATED`` of each network (K,), with the buffers of its own training."""
+    found = task.evaluate(state.parameters, "validation", state.buffers)
+    return {metric: found[metric.removeprefix("validation_")] for metric in VALIDATED}
 
 
 class Keeper:
@@ -28,7 +38,7 @@ class Keeper:
         return None if arrays is None else unpack(arrays)
 
     def __call__(self, state: State) -> None:
-        if self.validate is not None:
+        if self.validate is not None and any(len(state.log.get(metric, ())) < len(state.lr) for metric in VALIDATED):
             for metric, values in self.validate(state).items():
                 state.log.setdefault(metric, []).append(values)
         now = time.monotonic()
@@ -47,7 +57,7 @@ class Keeper:
 
     def history(self, state: State) -> History:
         values = {metric: torch.stack(log, dim=1).numpy() for metric, log in state.log.items()}
-        diverged = {self.names[k]: epoch for k, epoch in state.diverged.items()}
+        diverged = {self.names[k]: epoch for k, epoch in sorted(state.diverged.items())}
         return History(self.names, np.arange(1, state.epoch + 1), np.array(state.lr), values, {"diverged": diverged})
 
 
@@ -79,3 +89,58 @@ def unpack(arrays: dict[str, np.ndarray]) -> State:
         tensors["rates"].tolist() if "rates" in tensors else [],
         {k.removeprefix("kept."): list(v) for k, v in tensors.items() if k.startswith("kept.")},
     )
+
+
+def rows(state: State, part: slice) -> State:
+    """Where some of the networks stand, views; what was gathered so far is left out but for what goes on from there."""
+    first, count = part.start or 0, len(state.parameters[part])
+    kept = {name: [state.kept[name][-1][part]] for name in CARRIED if state.kept.get(name)}
+    diverged = {k - first: epoch for k, epoch in state.diverged.items() if first <= k < first + count}
+    return State(state.parameters[part], state.velocity[part], state.epoch,
+                 {name: b[part] for name, b in state.buffers.items()}, diverged=diverged, kept=kept)
+
+
+def joined(before: State, parts: list[slice], found: list[State]) -> State:
+    """The state of all networks from those of the groups ``rows(before, part)`` after some epochs more.
+
+    A group of which no network is left has stopped before the others; in its further epochs it has no loss, nothing to keep,
+    and the weights and validation of its last one, as it would have in their company.
+    """
+    longest = max(found, key=lambda state: state.epoch)
+    logs = {name: _columns(name, len(longest.log[name]), before, parts, found) for name in longest.log}
+    kept = {name: list(values) for name, values in before.kept.items()}
+    for name in longest.kept:
+        columns = [_carried(name, state, longest) if name in CARRIED else _rest(name, state, longest) for state in found]
+        new = [each[0] if each[0].ndim == 0 else torch.cat(each) for each in zip(*columns, strict=True)]
+        kept[name] = new if name in CARRIED else [*kept.get(name, []), *new]
+    return State(
+        torch.cat([state.parameters for state in found]), torch.cat([state.velocity for state in found]), longest.epoch,
+        {name: torch.cat([state.buffers[name] for state in found]) for name in longest.buffers},
+        {**before.log, **{name: [*before.log.get(name, []), *new] for name, new in logs.items()}},
+        [*before.lr, *longest.lr],
+        {(part.start or 0) + k: epoch for part, state in zip(parts, found, strict=True)
+         for k, epoch in state.diverged.items()},
+        [*before.rates, *longest.rates], kept)
+
+
+def _columns(name: str, epochs: int, before: State, parts: list[slice], found: list[State]) -> list[Tensor]:
+    """A metric of all networks in each of the new epochs."""
+    columns = []
+    for part, state in zip(parts, found, strict=True):
+        own = list(state.log.get(name, []))
+        last = (own or [values[part] for values in before.log[name][-1:]])[-1]
+        columns.append(own + [torch.full_like(last, torch.nan) if name.startswith("train") else last] * (epochs - len(own)))
+    return [torch.cat(each) for each in zip(*columns, strict=True)]
+
+
+def _rest(name: str, state: State, longest: State) -> list[Tensor]:
+    """What a group has kept, with what a diverged one would have kept of the rest."""
+    own, whole = state.kept.get(name, []), longest.kept[name]
+    count = len(state.parameters)
+    return [*own, *(each if each.ndim == 0 else each.new_full((count, *each.shape[1:]), torch.nan)
+                    for each in whole[len(own):])]
+
+
+def _carried(name: str, state: State, longest: State) -> list[Tensor]:
+    own, like = state.kept.get(name), longest.kept[name][0]
+    return own or [like.new_zeros((len(state.parameters), *like.shape[1:]))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,9 +13,11 @@ from landscape.data import Dataset, load
 from landscape.errors import BadInput, Diverged
 from landscape.networks import Net, build
 from landscape.networks.architectures import initial_weights
-from landscape.networks.net import Buffers, row
+from landscape.networks.net import Buffers, row, stack
 from landscape.recipes.places import Places
-from landscape.recipes.state import Keeper
+from landscape.recipes.seeds import Course, follow, gone_on
+from landscape.recipes.state import Keeper, validated
+from landscape.schedules import scaled, steps_per_epoch
 from landscape.training import sgd
 from landscape.training.task import Task, task_from
 
@@ -57,26 +60,34 @@ def options(s: settings.Training) -> dict:
     }
 
 
+def course_of(s: settings.Training, task: Task) -> Course:
+    """What every network of the settings goes through."""
+    shared = options(s)
+    steps = s.epochs * steps_per_epoch(len(task.splits["train"][0]), s.batch_size)
+    return Course(s.seeds, s.batch_size, s.epochs, np.array(scaled(shared["schedule"], s.lr, steps)), s.momentum)
+
+
 def compute(s: settings.Training, context) -> None:
     """Saves ``history:training`` and the weights ``optima``: w (K, P), each network's buffers, and which are finite."""
     context.plan([("training", 1.0)])
     task, module = (p := problem(s)).task, p.module
 
-    def validate(state: sgd.State) -> dict[str, torch.Tensor]:
-        found = task.evaluate(state.parameters, "validation", state.buffers)
-        return {"validation_error": found["error"], "validation_nll": found["nll"]}
-
-    keeper = Keeper(context, "training", tuple(f"seed {seed}" for seed in s.seeds), validate)
+    keeper = Keeper(context, "training", tuple(f"seed {seed}" for seed in s.seeds), partial(validated, task))
     starts = torch.stack([initial_weights(module, sgd.generator(seed, 0)) for seed in s.seeds]).to(task.splits["train"][0])
-    state = sgd.train(
+    course = course_of(s, task)
+
+    def alone(state: sgd.State | None, until: int, progress) -> sgd.State:
+        if state is None:
+            state = sgd.start(starts, stack([task.net.buffers] * len(s.seeds)))
+        return gone_on(task, course, state, until, progress, keeper)
+
+    state = follow(
+        context,
         task,
-        list(s.seeds),
-        starts,
+        course,
         keeper.resume(),
-        epochs=s.epochs,
-        lr=s.lr,
-        **options(s),
-        after_epoch=keeper,
+        alone,
+        after_round=keeper,
         progress=lambda done, total: context.progress(
             "training", done, total, epoch=done * s.epochs // total, epochs=s.epochs
         ),

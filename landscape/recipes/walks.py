@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from landscape.errors import BadInput
 from landscape.networks.architectures import initial_weights
 from landscape.networks.net import Buffers
 from landscape.recipes.places import Places
-from landscape.recipes.state import Keeper, pack
+from landscape.recipes.seeds import walking
+from landscape.recipes.state import Keeper, pack, validated
 from landscape.recipes.training import Problem, anywhere, buffers_of, problem
 from landscape.results import History, Summary
 from landscape.schedules import Plan, steps_per_epoch
@@ -38,7 +39,7 @@ def compute(s: Walk, context) -> None:
     live = _Live(s, context, p, {s.start, *s.forks(every).values()})  # an ensemble goes on from where averaging starts
     found = branched(
         p.task, list(s.seeds), starts(s, p), plans, resume=live.resume, after_epoch=live, batch_size=s.batch_size,
-        momentum=s.momentum, progress=lambda name, done, total: context.progress(
+        momentum=s.momentum, through=walking(context, live.forks), progress=lambda name, done, total: context.progress(
             name, done, total, epoch=done * s.epochs // total, epochs=s.epochs))
     live.save()
     for name, state in found.states.items():
@@ -75,9 +76,9 @@ class _Live:
     """Histories of both branches in one picture while they are computed, their states, and the forks for later runs."""
 
     def __init__(self, s: Walk, context, p: Problem, forks: set[int]):
-        self.s, self.context, self.forks, self.task = s, context, forks, p.task
+        self.s, self.context, self.forks = s, context, forks
         self.logs: dict[str, sgd.State] = {}
-        self.keepers = {name: _Shown(context, name, (), self._validate, self.save) for name in (START, *NAMES)}
+        self.keepers = {name: _Shown(context, name, (), partial(validated, p.task), self.save) for name in (START, *NAMES)}
 
     def resume(self, name: str) -> sgd.State | None:
         state = self.keepers[name].resume()
@@ -92,10 +93,6 @@ class _Live:
         self.logs[name] = state
         self.keepers[name](state)
 
-    def _validate(self, state: sgd.State) -> dict[str, Tensor]:
-        found = self.task.evaluate(state.parameters, "validation", state.buffers)
-        return {"validation_error": found["error"], "validation_nll": found["nll"]}
-
     def save(self, state: sgd.State | None = None) -> None:
         shown = {name: self.logs.get(name, self.logs.get(START)) for name in NAMES}
         shown = {name: state for name, state in shown.items() if state is not None}
@@ -104,7 +101,8 @@ class _Live:
                   for m in next(iter(shown.values())).log}
         rates = {name: np.array(state.lr + [np.nan] * (epochs - len(state.lr))) for name, state in shown.items()}
         names = tuple(f"{name} seed {seed}" for name in shown for seed in self.s.seeds)
-        diverged = {f"{name} seed {self.s.seeds[k]}": e for name, state in shown.items() for k, e in state.diverged.items()}
+        diverged = {f"{name} seed {self.s.seeds[k]}": e for name, state in shown.items()
+                    for k, e in sorted(state.diverged.items())}
         self.context.save("history:training", History(
             names, np.arange(1, epochs + 1), rates.get("sgd"), values, {"diverged": diverged, "lr": rates}))
 

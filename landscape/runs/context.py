@@ -147,6 +147,10 @@ class Context(Reader):
         """What lets helpers read this run: they get a ``Reader`` of it."""
         return parts.Reading((self.key, *self._root._others.engine))
 
+    def passage(self) -> parts.Passage | None:
+        """Where parts of this run leave weights for each other; None where weights lie in the store."""
+        return parts.Passage(self._root._place, self.key) if self._root._place else None
+
     @cached_property
     def _others(self):
         return None if self._find_others is None else self._find_others(self._spent)

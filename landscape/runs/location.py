@@ -20,6 +20,7 @@ from landscape.runs.home import store_errors, write_atomically
 
 VARIABLE = "LANDSCAPE_WEIGHTS"
 IDENTITY = "location.id"  # in the store's folder: the name of its folder at the location
+PASSED = "part-"  # begins the names of what parts leave for each other
 MARK = "store"  # the file there by which a location that is not mounted is told from one whose files are gone
 
 
@@ -98,6 +99,16 @@ def tidy(notes: list[dict[str, Any]]) -> None:
         kept = {posixpath.basename(note["url"]) for note in notes}
         for each in fs.ls(posixpath.dirname(path), detail=False):
             if posixpath.basename(each) not in kept:
+                with suppress(FileNotFoundError):
+                    fs.rm_file(each)
+
+
+def clear(place: str, key: str) -> None:
+    """Remove what parts of a run left for each other. Raises StoreError if the location is not reached."""
+    with _reached(place):
+        fs, path = _opened(f"{place}/{key}")
+        for each in fs.ls(path, detail=False) if fs.exists(path) else ():
+            if posixpath.basename(each).startswith((PASSED, f".{PASSED}")):
                 with suppress(FileNotFoundError):
                     fs.rm_file(each)
 

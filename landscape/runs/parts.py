@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +22,8 @@ from typing import Any
 import numpy as np
 
 from landscape import __version__
+from landscape.errors import StoreError
+from landscape.runs import location, weights
 
 KEPT = 2**30  # bytes of what parts share, the last used; what a part needs in any case
 OFF, ALIKE, ANY = "off", "alike", "any"  # whose help is taken: LANDSCAPE_SPREAD
@@ -51,6 +55,28 @@ def reader(told: tuple[str, str, str]):
 
     key, address, pem = told
     return Reader(Channel(address, pem), key)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Where parts of a run's work leave weights for each other: at the location that all workers reach, out of the store's
+    sight. A note says where, so that only it goes through the scheduler."""
+
+    place: str
+    key: str
+
+    def leave(self, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+        """The note of arrays that were written. Raises StoreError where the location cannot be written."""
+        return location.write(self.place, self.key, f"{location.PASSED}{secrets.token_hex(8)}", weights.to_bytes(arrays))
+
+    def take(self, note: dict[str, Any]) -> dict[str, np.ndarray]:
+        """What was left. Raises StoreError if the location is not reached, Damaged if it is not there."""
+        return weights.from_bytes(location.read(note, self.key, "of a part"))
+
+    def clear(self) -> None:
+        """Remove all that was left, as far as the location is reached."""
+        with suppress(StoreError):
+            location.clear(self.place, self.key)
 
 
 class Unwanted(Exception):

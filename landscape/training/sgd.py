@@ -195,18 +195,14 @@ def _planned(name: str, values: Sequence[float], steps: int) -> list[float]:
 def _advance(state: State, gradient: Tensor, alive: Tensor, rate: float, momentum: float) -> None:
     state.rates.append(rate)
     keep = alive.view((-1,) + (1,) * (state.parameters.ndim - 1))
+    state.velocity.mul_(momentum).add_(gradient)  # the same operations, and bits, whether another network diverged or not
     if alive.device.type == "cuda":  # to ask who is alive would wait for the device; it is noted at the epoch's end
-        state.velocity = torch.where(keep, state.velocity.mul_(momentum).add_(gradient), 0)
-        state.parameters.sub_(state.velocity, alpha=rate)
-        return
-    if alive.all():
-        state.velocity.mul_(momentum).add_(gradient)
-        state.parameters.sub_(state.velocity, alpha=rate)
-        return
-    for k in torch.nonzero(~alive).flatten().tolist():
-        state.diverged.setdefault(k, state.epoch + 1)
-    state.velocity = torch.where(keep, momentum * state.velocity + gradient, 0)
-    state.parameters = state.parameters - rate * state.velocity
+        state.velocity = torch.where(keep, state.velocity, 0)
+    elif not alive.all():
+        state.velocity = torch.where(keep, state.velocity, 0)
+        for k in torch.nonzero(~alive).flatten().tolist():
+            state.diverged.setdefault(k, state.epoch + 1)
+    state.parameters.sub_(state.velocity, alpha=rate)
 
 
 def _note(state: State, alive: Tensor, sums: Tensor) -> None:

@@ -87,13 +87,15 @@ def branched(
     resume: Callable[[str], State | None] = lambda name: None,
     after_epoch: Callable[[str, State], None] = lambda name, state: None,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    through: Callable[..., State] = walk,
     **options,
 ) -> Branches:
     """Follow several plans from the same starts (K, P), shuffles and seeds; epochs in which all agree are trained once.
 
     ``trace`` gives the snapshots to keep (default: every epoch and every point of collection). ``resume(name)`` returns a
     state an interrupted job left, ``after_epoch(name, state)`` may store one; the part that is shared is called
-    ``start``, and a branch's state holds what was gathered there. ``options`` are those of ``walk``.
+    ``start``, and a branch's state holds what was gathered there. ``options`` are those of ``walk``, which goes ``through``
+    each part unless something with the same result does.
     """
     if not plans or START in plans:
         raise BadInput(f"Branches need at least one plan, none of them called {START}; found {', '.join(plans) or 'none'}.")
@@ -102,7 +104,7 @@ def branched(
     states = {}
 
     def follow(name: str, plan: Plan, state: State | None, epochs: int) -> State:
-        return walk(task, seeds, starts, plan, state, trace=trace(plan), epochs=epochs, **options,
+        return through(task, seeds, starts, plan, state, trace=trace(plan), epochs=epochs, **options,
                     after_epoch=lambda state: after_epoch(name, state),
                     progress=lambda done, total: progress(name, done, total))
 
