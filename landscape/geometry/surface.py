@@ -7,6 +7,7 @@ On a GPU several points go together (``geometry.together``), as many as its memo
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -96,6 +97,7 @@ class Evaluator:
         task = self.run
         self.layers = Layers(task.net.layers, self.subspace, self.dtype)
         self._idle: list[Forward] = []  # memory that no thread is using
+        self._overflow = torch.finfo(self.dtype).max * 1e-8  # ReLU with a sum in one pass puts the largest number for inf
         self._tiles = {split: self.layers.tiles(task.splits[split][0]) for split in self.splits}
         numbers = task.net.size + max(len(task.splits[s][0]) for s in self.splits) * task.net.layers[-1].outputs
         self.chunk = max(1, min(CHUNK, CHUNK_BYTES // (self.dtype.itemsize * numbers)))
@@ -201,7 +203,8 @@ class Evaluator:
         for split in self.splits:
             y, side_by_side = self.run.splits[split][1], self.run.likelihood.side_by_side
             parts = [side_by_side(outputs, y[places]) for outputs, places in forward(z, self._tiles[split])]
-            out += [torch.cat(values, 1).double().mean(1) for values in zip(*parts, strict=True)]
+            means = [torch.cat(values, 1).double().mean(1) for values in zip(*parts, strict=True)]
+            out += [torch.where(mean > self._overflow, math.inf, mean) for mean in means]
         self._idle.append(forward)
         return torch.stack(out)
 

@@ -1,12 +1,16 @@
 """Sequences of operations that run without the interpreter: the same numbers, bit for bit, as written in Python."""
 
+import numpy as np
 import pytest
 import torch
 
 from landscape.geometry import affine, passes
 from landscape.geometry.affine import Forward, Layers
 from landscape.geometry.subspace import Subspace
+from landscape.geometry.surface import Evaluator
 from landscape.networks import Net, build
+from landscape.training.losses import Categorical
+from landscape.training.task import Task
 
 
 def outputs(activation, dtype, dimension, widths=(7, 20)):
@@ -52,3 +56,15 @@ def test_without_a_compiler_a_function_stays_what_it_is(monkeypatch):
 
     monkeypatch.setattr(torch.jit, "script", refuse)
     assert passes.compiled(twice) is twice
+
+
+@pytest.mark.parametrize("last", [1e-2, 1.0])
+def test_what_overflows_in_a_hidden_layer_is_no_finite_loss(last):
+    net = Net(build("mlp", (5,), 3, (4, 4)))
+    w = torch.full((net.size,), 1e20, dtype=torch.float64)
+    w[net.layers[-1].start :] = last * torch.arange(15)
+    x, y = torch.ones(6, 5), torch.zeros(6, dtype=torch.long)
+    task = Task(net, {"train": (x, y)}, Categorical(), 0.0)
+    subspace = Subspace(w, torch.eye(2, net.size, dtype=torch.float64))
+    assert not task.evaluate(w[None].float(), "train")["nll"].isfinite().any()
+    assert not np.isfinite(Evaluator(task, subspace, ("train",))(np.zeros((3, 2)))["train_nll"]).any()
