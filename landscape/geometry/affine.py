@@ -19,7 +19,7 @@ from landscape.geometry.subspace import Subspace
 from landscape.networks import dense
 
 GROUP = 2  # points that go through the layers together
-CACHE = 9 * 2**18  # bytes: the products of one tile and a group's activations, well within a core's second-level cache
+CACHE = 9 * 2**18  # bytes: the products of one tile and a group's activations; measured, with caches of 2 MB a core
 BLOCK = 48  # examples that matrix products take at a time: tiles of whole blocks lose nothing at their edge
 LINE = 16  # numbers in a cache line
 

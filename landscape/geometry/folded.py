@@ -47,6 +47,12 @@ class Folded:
         self._at = {step.out: step for step in steps}
         self._size = 1 + max(self._at)
 
+    @property
+    def done(self) -> list[str]:
+        """What is not done as the module does it, for people."""
+        fewer = len(self.passes) < len(self.steps)
+        return ["BatchNorm folded in"] * bool(self.norms) + ["what follows a convolution done with it"] * fewer
+
     def shapes(self, x: Tensor) -> dict[int, tuple[int, ...]]:
         """Of the output of each step that puts out a tensor, for two examples of x (n, ...)."""
         values, shapes = [None] * self._size, {}

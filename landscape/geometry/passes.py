@@ -5,12 +5,15 @@ has it: a sixth of the time, with two threads. ``compiled`` hands a function to 
 without the interpreter; where torch no longer has that, the function runs as it is written here, with the same results.
 """
 
+import logging
 import warnings
 from collections.abc import Callable
 from functools import cache
 
 import torch
 from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 
 @cache
@@ -20,7 +23,8 @@ def compiled(function: Callable) -> Callable:
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             return torch.jit.script(function)
-        except (AttributeError, OSError, RuntimeError):  # gone, its source not at hand, or no longer understood
+        except (AttributeError, OSError, RuntimeError) as error:  # gone, its source not at hand, or no longer understood
+            log.warning("%s runs as plain Python, which is slower with several threads: %s", function.__name__, error)
             return function
 
 

@@ -54,8 +54,8 @@ class Way:
                  "folded": f"tiles of {self.width} examples on {each}",
                  "together": "several networks at once",
                  "module": f"runs of the module itself on {each}" + (f" ({self.why})" if self.why else "")}[self.kind]
-        if self.kind == "folded" and self.folded.norms:
-            words = f"layers with BatchNorm folded in, {words}"
+        if self.kind == "folded" and (done := self.folded.done):
+            words = f"layers with {' and '.join(done)}, {words}"
         return {"kind": self.kind, "width": self.width, "threads": threads, "words": words}
 
 

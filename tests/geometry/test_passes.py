@@ -47,7 +47,7 @@ def test_no_hidden_layer_and_no_offset():
     torch.testing.assert_close(quick, exact)
 
 
-def test_without_a_compiler_a_function_stays_what_it_is(monkeypatch):
+def test_without_a_compiler_a_function_stays_what_it_is_and_the_log_says_so(monkeypatch, caplog):
     def refuse(_):
         raise RuntimeError("no longer supported")
 
@@ -56,6 +56,8 @@ def test_without_a_compiler_a_function_stays_what_it_is(monkeypatch):
 
     monkeypatch.setattr(torch.jit, "script", refuse)
     assert passes.compiled(twice) is twice
+    assert "twice runs as plain Python" in caplog.text
+    assert "no longer supported" in caplog.text
 
 
 @pytest.mark.parametrize("last", [1e-2, 1.0])
