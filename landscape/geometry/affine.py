@@ -26,14 +26,10 @@ LINE = 16  # numbers in a cache line
 
 @dataclass(frozen=True)
 class Tile:
-    """What the first layer makes of some examples, filled up with zeros to whole cache lines."""
+    """What the first layer makes of some examples, the last one repeated to fill cache lines."""
 
     products: tuple[Tensor, ...]  # K + 1 times (H, T): at the origin, then of each direction
     examples: slice  # their places among all
-
-    @property
-    def size(self) -> int:
-        return self.examples.stop - self.examples.start
 
 
 class Layers:
@@ -55,9 +51,9 @@ class Layers:
         made = []
         for part in x.flatten(1).double().split(width):
             rows = [first.weight(v) @ part.T + (first.offset(v)[:, None] if first.bias else 0) for v in vectors]
-            products = [row.new_zeros(len(row), _whole_lines(len(part)), dtype=self.dtype) for row in rows]
+            products = [row.new_empty(len(row), _whole_lines(len(part)), dtype=self.dtype) for row in rows]
             for product, row in zip(products, rows, strict=True):
-                product[:, : len(part)] = row
+                product[:, : len(part)], product[:, len(part) :] = row, row[:, -1:]
             made.append(Tile(tuple(products), slice(start, start := start + len(part))))
         return made
 
@@ -73,35 +69,36 @@ class Forward:
         self.stack = stack
         self._start, self._exact = torch.empty_like(stack.origin), stack.origin.new_empty(GROUP, len(stack.origin))
         self._activations = [layer.activation or "" for layer in stack.layers]
-        self._weights: list[Tensor] = []  # of each layer the matrices of all groups of points
-        self._offsets: list[Tensor] = []
-        self._groups = 0  # that they have room for
+        self._basis, self._groups = list(stack.basis), 0  # groups of points that there is room for
+        self._weights: list[list[Tensor]] = []  # of each layer the matrices of every group
+        self._offsets: list[list[Tensor]] = []
         self._rooms: dict[int, _Room] = {}
 
-    def __call__(self, z: Tensor, tiles: Sequence[Tile]) -> Iterator[tuple[Tensor, slice]]:
-        """For each tile the outputs (N, C, T) at the points z (N, K), overwritten by the next, and the examples' places."""
+    def __call__(self, z: Tensor, tiles: Sequence[Tile]) -> Iterator[Tensor]:
+        """For each tile the outputs (N, C, T) at the points z (N, K), overwritten by the next."""
         stack, filled = self.stack, torch.cat([z, z[-1:].expand(-len(z) % GROUP, -1)])
-        groups, rows, last = len(filled) // GROUP, filled[:, :-1].flatten().tolist(), filled[:, -1].tolist()
+        groups, rows, last = len(filled) // GROUP, filled[:, :-1], filled[:, -1].tolist()
+        fresh = [True, *(rows[1:] != rows[:-1]).any(1).tolist()]
         if groups > self._groups:
             self._make_room(groups)
-        matrices = self._weights, self._offsets
-        stack.combine(stack.origin, stack.basis, rows, last, self._start, self._exact, *matrices)
+        at, matrices = (rows.flatten().tolist(), last, fresh), (self._weights, self._offsets)
+        stack.combine(stack.origin, self._basis, *at, self._start, self._exact, *matrices)
         for tile in tiles:
             room = self._room(tile.products[0].shape[1], groups)
-            out = room.out[:groups]
-            stack.through(list(tile.products), rows, last, *matrices, room.start, room.hidden, out, self._activations)
-            yield out.flatten(0, 1)[: len(z), :, : tile.size], tile.examples
+            products = [product.detach() for product in tile.products]  # to count on one tensor costs two threads time
+            stack.through(products, *at, *matrices, room.start, room.hidden, room.groups, self._activations)
+            yield room.out[: len(z)]
 
     def _make_room(self, groups: int) -> None:
         """For the matrices of so many groups of points."""
         like, layers = self.stack.origin.new_empty(0, dtype=self.stack.dtype), self.stack.layers[1:]
-        self._weights = [_aligned(like, groups, GROUP, layer.outputs, layer.inputs) for layer in layers]
-        self._offsets = [like.new_empty(groups, GROUP, layer.outputs * layer.bias, 1) for layer in layers]
+        self._weights = [list(_aligned(like, groups, GROUP, layer.outputs, layer.inputs)) for layer in layers]
+        self._offsets = [list(like.new_empty(groups, GROUP, layer.outputs * layer.bias, 1)) for layer in layers]
         self._groups = groups
 
     def _room(self, width: int, groups: int) -> _Room:
         found = self._rooms.get(width)
-        if found is None or len(found.out) < groups:
+        if found is None or len(found.groups) < groups:
             found = self._rooms[width] = _Room(self.stack, width, groups)
         return found
 
@@ -113,7 +110,8 @@ class _Room:
         like, outputs = stack.origin.new_empty(0, dtype=stack.dtype), [layer.outputs for layer in stack.layers]
         self.start = like.new_empty(outputs[0], width)
         self.hidden = [like.new_empty(GROUP, each, width) for each in outputs[:-1]]
-        self.out = like.new_empty(groups, GROUP, outputs[-1], width)
+        self.out = like.new_empty(groups * GROUP, outputs[-1], width)
+        self.groups = list(self.out.split(GROUP))
 
 
 def _whole_lines(count: int) -> int:

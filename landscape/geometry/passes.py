@@ -28,19 +28,20 @@ def compiled(function: Callable) -> Callable:
             return function
 
 
-def combine(origin: Tensor, basis: Tensor, rows: list[float], last: list[float], memory: Tensor, exact: Tensor,
-            weights: list[Tensor], offsets: list[Tensor]) -> None:
-    """Matrices (groups, G, out, in) and offsets (groups, G, out, 1) of layers, summed in float64 and then rounded.
+def combine(origin: Tensor, basis: list[Tensor], rows: list[float], last: list[float], fresh: list[bool], memory: Tensor,
+            exact: Tensor, weights: list[list[Tensor]], offsets: list[list[Tensor]]) -> None:
+    """Matrices (G, out, in) and offsets (G, out, 1) of layers for each group, summed in float64 and then rounded.
 
-    ``last`` has each point's last coordinate and ``rows`` the others, one point after the other. What neighbours in a row
-    have in common is made once, in ``memory`` (P,), the sums in ``exact`` (G, P). A layer without offset has an empty one.
+    ``last`` has each point's last coordinate and ``rows`` the others, one point after the other; ``fresh`` says where these
+    differ from the point's before. What neighbours in a row have in common is made once, in ``memory`` (P,), the sums in
+    ``exact`` (G, P). A layer without offset has an empty one.
     """
-    size = len(exact)
-    start = origin
+    each = exact.unbind(0)
+    start, size = origin, len(each)
     for i in range(len(last)):
-        if i == 0 or not _same_row(rows, i, len(basis) - 1):
-            start = _start(origin, basis.unbind(0), rows, i, memory)
-        torch.add(start, basis[-1], alpha=last[i], out=exact[i % size])
+        if fresh[i]:
+            start = _start(origin, basis, rows, i, memory)
+        torch.add(start, basis[-1], alpha=last[i], out=each[i % size])
         if i % size == size - 1:
             place = 0
             for j in range(len(weights)):
@@ -52,39 +53,34 @@ def combine(origin: Tensor, basis: Tensor, rows: list[float], last: list[float],
                     offset.copy_(exact[:, end:place].unsqueeze(-1))
 
 
-def through(products: list[Tensor], rows: list[float], last: list[float], weights: list[Tensor], offsets: list[Tensor],
-            memory: Tensor, hidden: list[Tensor], out: Tensor, activations: list[str]) -> None:
-    """What the layers make of a tile of examples at groups of G points, into ``out`` (groups, G, C, T).
+def through(products: list[Tensor], rows: list[float], last: list[float], fresh: list[bool], weights: list[list[Tensor]],
+            offsets: list[list[Tensor]], memory: Tensor, hidden: list[Tensor], out: list[Tensor],
+            activations: list[str]) -> None:
+    """What the layers make of a tile of examples at groups of G points, into ``out``, each (G, C, T).
 
     ``products`` are those of the first layer, K + 1 times (H, T), ``hidden`` takes what the layers but the last make of one
-    group, ``memory`` (H, T) what neighbours have in common; rows, last, weights and offsets as for ``combine``.
+    group, ``memory`` (H, T) what neighbours have in common; the others as for ``combine``.
     """
-    start = products[0]
-    for g in range(out.size(0)):
-        h = hidden[0] if len(hidden) > 0 else out[g]
-        for p in range(out.size(1)):
-            i = g * out.size(1) + p
-            if i == 0 or not _same_row(rows, i, len(products) - 2):
+    start, direction = products[0], products[-1]
+    inner = hidden[0].unbind(0) if len(hidden) > 0 else out[0].unbind(0)
+    size, depth, biased = len(inner), len(weights), [layer[0].size(2) > 0 for layer in offsets]
+    for g in range(len(last) // size):
+        if len(hidden) == 0:
+            inner = out[g].unbind(0)
+        for p in range(size):
+            i = g * size + p
+            if fresh[i]:
                 start = _start(products[0], products[1:], rows, i, memory)
-            _sum(start, products[-1], last[i], activations[0], h[p])
+            _sum(start, direction, last[i], activations[0], inner[p])
+        h = hidden[0] if len(hidden) > 0 else out[g]
         _activate(h, activations[0], False)
-        for j in range(len(weights)):
-            to = hidden[j + 1] if j + 1 < len(hidden) else out[g]
+        for j in range(depth):
+            to = hidden[j + 1] if j + 1 < depth else out[g]
             torch.bmm(weights[j][g], h, out=to)
             h = to
-            if offsets[j].size(2) > 0:
+            if biased[j]:
                 _sum(h, offsets[j][g], 1.0, activations[j + 1], h)
-                _activate(h, activations[j + 1], False)
-            else:
-                _activate(h, activations[j + 1], True)
-
-
-def _same_row(rows: list[float], i: int, size: int) -> bool:
-    """Whether point i shares all coordinates but the last with the one before."""
-    for k in range(i * size, (i + 1) * size):  # noqa: SIM110 (TorchScript has no generators)
-        if rows[k] != rows[k - size]:
-            return False
-    return True
+            _activate(h, activations[j + 1], not biased[j])
 
 
 def _start(origin: Tensor, directions: list[Tensor], rows: list[float], i: int, memory: Tensor) -> Tensor:

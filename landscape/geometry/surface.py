@@ -18,15 +18,17 @@ from torch import Tensor
 
 from landscape.errors import BadInput
 from landscape.geometry import precision, ways
-from landscape.geometry.affine import Forward, Layers
+from landscape.geometry.affine import GROUP, Forward, Layers, Tile
 from landscape.geometry.subspace import Subspace
 from landscape.geometry.together import MOST, Together
 from landscape.networks.accelerator import Room, free_bytes, numbers
 from landscape.networks.net import Buffers
+from landscape.training.losses import Judge
 from landscape.training.task import Task
 
 BATCH = 512  # examples of one forward pass of a module
 CHUNK = 48  # points a thread takes at a time
+LEAST = 8  # points of the last chunks
 CHUNK_BYTES = 16 * 2**20  # of the weights and outputs of those points
 STAYS = 0.3  # of a GPU's free memory that origin and directions may take
 HELD = 2**31  # bytes that the weights of networks which are evaluated at the same time may take
@@ -99,8 +101,13 @@ class Evaluator:
         self._idle: list[Forward] = []  # memory that no thread is using
         self._overflow = torch.finfo(self.dtype).max * 1e-8  # ReLU with a sum in one pass puts the largest number for inf
         self._tiles = {split: self.layers.tiles(task.splits[split][0]) for split in self.splits}
+        self._judges = {split: [self._judge(split, tile) for tile in tiles] for split, tiles in self._tiles.items()}
         numbers = task.net.size + max(len(task.splits[s][0]) for s in self.splits) * task.net.layers[-1].outputs
         self.chunk = max(1, min(CHUNK, CHUNK_BYTES // (self.dtype.itemsize * numbers)))
+
+    def _judge(self, split: str, tile: Tile) -> Judge:
+        outputs = tile.products[0].new_empty(self.run.net.layers[-1].outputs, tile.products[0].shape[1])
+        return self.run.likelihood.side_by_side(self.run.splits[split][1][tile.examples], outputs)
 
     @torch.no_grad()
     def _prepare_tiles(self) -> None:
@@ -115,11 +122,10 @@ class Evaluator:
         """Metrics of every point; ``progress(done, total)`` is called as chunks finish and may raise to stop."""
         z = self._aligned(z)
         results = torch.full((2 * len(self.splits), len(z)), float("nan"), dtype=torch.float64)
-        starts = list(range(0, len(z), self.chunk))
         outer = torch.get_num_threads()
         try:
             with numbers(self.device, tf32=self.precision == "tf32"):
-                self._run_chunks(z, starts, results, progress)
+                self._run_chunks(z, self._parts(len(z)), results, progress)
         finally:
             torch.set_num_threads(outer)
         found = self._named(z.cpu(), results)
@@ -128,27 +134,35 @@ class Evaluator:
             self.said |= self._check.said
         return found
 
-    def _run_chunks(self, z, starts, results, progress) -> None:
-        def work(i: int) -> int:
+    def _parts(self, count: int) -> list[slice]:
+        """Chunks of points, towards the end smaller ones, so that no thread waits long for the last."""
+        parts, end = [], 0
+        while end < count:
+            share = math.ceil((count - end) / (2 * self.threads * GROUP)) * GROUP
+            size = min(self.chunk, max(LEAST, share)) if self.threads > 1 else self.chunk
+            parts.append(slice(end, end := min(end + size, count)))
+        return parts
+
+    def _run_chunks(self, z, parts, results, progress) -> None:
+        def work(part: slice) -> int:
             with torch.no_grad():
-                part = z[i : i + self.chunk]
-                results[:, i : i + self.chunk] = self._points(part).cpu()  # the one time a chunk waits for the device
-            return len(part)
+                results[:, part] = self._points(z[part]).cpu()  # the one time a chunk waits for the device
+            return part.stop - part.start
 
         done = 0
-        if self.threads == 1 or len(starts) == 1:
+        if self.threads == 1 or len(parts) == 1:
             if self.device.type == "cpu":
                 torch.set_num_threads(1)
-            for i in starts:
-                done += work(i)
+            for part in parts:
+                done += work(part)
                 progress(done, len(z))
             return
         pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
         try:
-            waiting, queue = set(), iter(starts)
+            waiting, queue = set(), iter(parts)
             while True:
-                while len(waiting) < 2 * self.threads and (i := next(queue, None)) is not None:
-                    waiting.add(pool.submit(work, i))
+                while len(waiting) < 2 * self.threads and (part := next(queue, None)) is not None:
+                    waiting.add(pool.submit(work, part))
                 if not waiting:
                     return
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -201,12 +215,14 @@ class Evaluator:
             forward = Forward(self.layers)
         out = []
         for split in self.splits:
-            y, side_by_side = self.run.splits[split][1], self.run.likelihood.side_by_side
-            parts = [side_by_side(outputs, y[places]) for outputs, places in forward(z, self._tiles[split])]
-            means = [torch.cat(values, 1).double().mean(1) for values in zip(*parts, strict=True)]
-            out += [torch.where(mean > self._overflow, math.inf, mean) for mean in means]
+            sums, judges = torch.zeros(2, len(z), dtype=torch.float64), self._judges[split]
+            for outputs, judge in zip(forward(z, self._tiles[split]), judges, strict=True):
+                for whole, part in zip(sums, judge(outputs), strict=True):
+                    whole += part.double().sum(1)
+            means = sums / len(self.run.splits[split][1])
+            out += [means.masked_fill_(means > self._overflow, math.inf)]
         self._idle.append(forward)
-        return torch.stack(out)
+        return torch.cat(out)
 
     def _modules(self, z: Tensor) -> Tensor:
         task, in_one = self.run, self._in_one

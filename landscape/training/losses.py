@@ -1,8 +1,8 @@
 """What a network is judged by: a loss for each example (a negative log-likelihood in nats where it is one) and an error.
 
-Every class has ``nll`` and ``error`` (one value an example), ``side_by_side`` (both, of outputs whose examples lie behind
-each other), ``combine`` (what the mean of ``error`` becomes), ``chance`` (what a network that knows nothing gets) and
-``floor`` (the smallest possible loss, None where it is not known).
+Every class has ``nll`` and ``error`` (one value an example), ``side_by_side`` (both, for many networks' outputs whose
+examples lie beside each other), ``combine`` (what the mean of ``error`` becomes), ``chance`` (what a network that knows
+nothing gets) and ``floor`` (the smallest possible loss, None where it is not known).
 """
 
 from __future__ import annotations
@@ -21,15 +21,25 @@ from landscape.errors import BadInput
 
 ABOVE_CHANCE = 1.1  # pictures saturate a little above a network that knows nothing
 IGNORED = -100  # a target token that does not count
+LARGE = 80.0  # a sum of exponentials of numbers below it is finite in float32
+
+Judge = Callable[[Tensor], tuple[Tensor, Tensor]]  # loss and error of outputs
 
 
 class _SideBySide:
     """For losses that take their outputs as they come."""
 
-    def side_by_side(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and error (N, B) of N networks from outputs (N, D, B), which may be overwritten."""
-        outputs = outputs.transpose(1, 2)
-        return self.nll(outputs, y), self.error(outputs, y)
+    def side_by_side(self, y: Tensor, like: Tensor) -> Judge:
+        """A function of outputs (N, D, W) of N networks, each of the shape of ``like`` (D, W), which it may overwrite.
+
+        It gives loss and error (N, B) of the first B examples, whose targets are y; those behind them do not count.
+        """
+
+        def judged(outputs: Tensor) -> tuple[Tensor, Tensor]:
+            outputs = outputs[..., : len(y)].transpose(1, 2)
+            return self.nll(outputs, y), self.error(outputs, y)
+
+        return judged
 
 
 @dataclass(frozen=True)
@@ -47,26 +57,40 @@ class Categorical:
         """1 where the largest logit is not the label's (..., B); a row with a non-finite logit counts as wrong."""
         return ((outputs.argmax(-1) != y) | ~outputs.isfinite().all(-1)).to(outputs.dtype)
 
-    def side_by_side(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """NLL and error (N, B) of N networks from logits (N, C, B), which are overwritten: a few passes in place.
+    def side_by_side(self, y: Tensor, like: Tensor) -> Judge:
+        """The same in a few passes over the logits, which are overwritten.
 
-        The label's own logit is taken out, so that the largest of the others says whether it wins. Where they are equal,
-        or a logit is not finite, ``error`` decides.
+        They become what they are above the label's own, which is then left out: the largest says whether the label wins,
+        and the loss is log(1 + the sum of exponentials). Where the largest is 0, or one is not finite, ``error`` decides.
         """
-        logits = _wide(outputs)
-        places = y.expand(len(logits), 1, -1)
-        finite, own = math.isfinite(float(logits.sum())), logits.gather(1, places)
-        without = logits.new_zeros(logits.shape[1:]).scatter_(0, y[None], -math.inf)
-        others = logits.add_(without).amax(1, keepdim=True)
-        ahead = own.sub(others).sign_()
-        error = (ahead < 0)[:, 0]
-        if not (finite and float(ahead.square().sum()) == ahead.numel()):  # equal, or not finite
-            error = self.error(logits.scatter_(1, places, own).transpose(1, 2), y)
-            logits.scatter_(1, places, -math.inf)
-        top = torch.maximum(own, others)
-        below = own.sub_(top)[:, 0]
-        rest = logits.sub_(top).clamp_(min=_least_exponent(logits.dtype)).exp_().sum(1)
-        return rest.add_(below.expm1()).log1p_().sub_(below), error
+        like, count, width = _wide(like), len(y), like.shape[-1]
+        places = torch.cat([y, y[-1:].expand(width - count)])
+        labels = places * width + torch.arange(width, device=y.device)
+        without = torch.zeros_like(like).scatter_(0, places[None], -math.inf)
+        least, most = _least_exponent(like.dtype), torch.finfo(like.dtype).max
+
+        def judged(outputs: Tensor) -> tuple[Tensor, Tensor]:
+            logits = _wide(outputs)
+            finite, own = math.isfinite(float(logits.sum())), logits.flatten(1).index_select(1, labels)
+            ahead = logits.sub_(own[:, None]).add_(without).amax(1)
+            error = ahead.sign()
+            if finite and float(error.square().sum()) == error.numel():
+                error.clamp_(min=0)
+            else:
+                above = logits.scatter(1, places.expand(len(logits), 1, -1), 0.0)
+                error = self.error(above.transpose(1, 2), places)
+            beyond = None
+            if not float(ahead.max()) < LARGE:  # else no sum is infinite
+                beyond = ahead.sub_(LARGE).clamp_(0, most)
+                logits.sub_(beyond[:, None])
+            nll = logits.clamp_(min=least).exp_().sum(1).log1p_()
+            if beyond is not None:
+                nll.add_(beyond)
+            if not finite:
+                nll.masked_fill_(own == math.inf, math.nan)
+            return nll[:, :count], error[:, :count]
+
+        return judged
 
     def combine(self, mean_error: Tensor) -> Tensor:
         return mean_error
@@ -149,7 +173,7 @@ class Causal:
         wrong = ((logits.argmax(-1) != following) | ~logits.isfinite().all(-1)) & (following != IGNORED)
         return wrong.double().sum(-1) / self.tokens
 
-    def side_by_side(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def side_by_side(self, y: Tensor, like: Tensor) -> Judge:
         raise BadInput("causal needs outputs (examples, tokens, vocabulary), and a stack of linear layers has none such.")
 
     def combine(self, mean_error: Tensor) -> Tensor:

@@ -21,11 +21,13 @@ def outputs(activation, dtype, dimension, widths=(7, 20)):
     layers = Layers(net.layers, subspace, dtype)
     x, z = torch.randn(50, 5, generator=g).to(dtype), torch.randn(7, dimension, generator=g, dtype=torch.float64)
     z[1:4, :-1] = z[:1, :-1]  # neighbours on a grid
-    parts = [(part.clone(), places) for part, places in Forward(layers)(z, layers.tiles(x))]
+    tiles = layers.tiles(x)
+    parts = [part[..., : tile.examples.stop - tile.examples.start].clone()
+             for part, tile in zip(Forward(layers)(z, tiles), tiles, strict=True)]
     direct = torch.stack([torch.func.functional_call(
         net.module.double(), net.unflatten(subspace.lift(point)), (x.double(),)).T for point in z])
-    assert [places for _, places in parts][-1].stop == len(x)
-    return torch.cat([part for part, _ in parts], -1), direct
+    assert tiles[-1].examples.stop == len(x)
+    return torch.cat(parts, -1), direct
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])

@@ -22,7 +22,7 @@ def test_squared_error_is_torchs_mean_over_all_numbers(random):
     assert loss.nll(outputs, y).mean() == pytest.approx(float(functional.mse_loss(outputs, y)), rel=1e-6)
     expected = float((outputs - y).square().mean().sqrt())
     assert loss.combine(loss.error(outputs, y).mean()) == pytest.approx(expected, rel=1e-6)
-    many = loss.side_by_side(outputs.T[None].expand(2, -1, -1), y)
+    many = loss.side_by_side(y, outputs.T)(outputs.T[None].expand(2, -1, -1))
     assert torch.equal(many[0], loss.nll(outputs, y).expand(2, -1))
 
 
@@ -54,6 +54,48 @@ def test_tokens_of_minus_100_do_not_count_and_the_mean_is_per_token_that_does(ra
     assert loss.tokens == pytest.approx((2 + 5 + 4) / 3)
 
 
+def beside(logits, y, width):
+    """Loss and error of networks (N, B, C), their examples beside each other, filled up with others."""
+    filled = torch.cat([logits, logits[:, :1].expand(-1, width - len(y), -1)], 1).transpose(1, 2).contiguous()
+    return Categorical().side_by_side(y, filled[0])(filled)
+
+
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.float64, 1e-13), (torch.bfloat16, 1e-5)])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0, 1e4])
+def test_many_networks_side_by_side_get_what_each_gets(random, dtype, within, scale):
+    logits = (scale * torch.randn(6, 21, 5, generator=random, dtype=torch.float64)).to(dtype)
+    y = torch.randint(0, 5, (21,), generator=random)
+    nll, error = beside(logits, y, 32)
+    above = logits.double() - logits.double().gather(-1, y.expand(6, 21)[..., None])
+    others = above.scatter(-1, y.expand(6, 21)[..., None], -math.inf).logsumexp(-1)
+    expected = torch.logaddexp(others, torch.zeros_like(others))  # -log softmax: right where it is tiny, too
+    assert nll.shape == error.shape == (6, 21)
+    torch.testing.assert_close(expected, Categorical().nll(logits.double(), y), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(nll.double(), expected, rtol=within, atol=1e-35)
+    assert torch.equal(error.double(), Categorical().error(logits, y).double())
+    alone = [beside(each[None], y, 32)[0] for each in logits]
+    assert torch.equal(nll, torch.cat(alone))
+
+
+def test_a_tiny_loss_keeps_its_digits():
+    nll, _ = beside(torch.tensor([[[20.0, 0.0, -1.0]]]), torch.tensor([0]), 16)
+    assert float(nll) == pytest.approx(math.log1p(math.exp(-20) + math.exp(-21)), rel=1e-6)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [0, 1])
+def test_equal_and_infinite_logits_side_by_side(random, bad, place):
+    logits, y = torch.randn(3, 8, 4, generator=random), torch.arange(8) % 4
+    logits[0, 0], logits[1, 5, 1:3] = 0.7, 9.0  # all equal; equal to another one's that comes later
+    assert torch.equal(beside(logits, y, 16)[1].double(), Categorical().error(logits, y).double())
+    finite = beside(logits, y, 16)[0]
+    logits[2, 3 + place, 3] = bad  # the label's own, and another's
+    nll, error = beside(logits, y, 16)
+    assert torch.equal(error.double(), Categorical().error(logits, y).double())
+    assert torch.equal(nll.isfinite(), Categorical().nll(logits, y).isfinite() & ~(logits == math.inf).any(-1))
+    assert torch.equal(nll[:2], finite[:2])
+
+
 def test_half_precision_outputs_are_judged_in_float32():
     logits = torch.tensor([[300.0, 299.0]], dtype=torch.bfloat16)
     assert Categorical().nll(logits, torch.tensor([1])).dtype == torch.float32
@@ -70,7 +112,8 @@ def test_a_loss_of_the_users_own_for_one_network_and_for_many(random):
     assert loss.ignorance == pytest.approx(0.75)
     assert torch.equal(loss.nll(outputs, y), torch.stack([brier(o, y) for o in outputs]))
     assert torch.equal(loss.error(outputs, y), Categorical().error(outputs, y))
-    assert torch.equal(loss.side_by_side(outputs.transpose(1, 2), y)[0], torch.stack([brier(o, y) for o in outputs]))
+    several = outputs.transpose(1, 2)
+    assert torch.equal(loss.side_by_side(y, several[0])(several)[0], torch.stack([brier(o, y) for o in outputs]))
     numbers = chosen("mine:l1", outputs[0], outputs[1], function=lambda o, t: (o - t).abs().sum(-1))
     assert numbers.kind == "numbers"
     error = numbers.combine(numbers.error(outputs[0], outputs[1]).mean())
