@@ -1,4 +1,4 @@
-"""A Dask scheduler and workers on this machine, one core each, and the surface that they compute."""
+"""A Dask scheduler and workers on this machine, one core each, and what they compute: a surface, a training."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ import torch
 from landscape import ROOT
 from landscape.geometry.subspace import plane
 from landscape.networks.architectures import initial_weights
+from landscape.networks.net import stack
 from landscape.recipes.planes import Plane, draw
-from landscape.recipes.training import problem
+from landscape.recipes.seeds import follow, gone_on
+from landscape.recipes.training import course_of, problem
 from landscape.runs import parts
 from landscape.runs.others import Helping, Others
-from landscape.settings import Valleys
+from landscape.settings import Training, Valleys
 from landscape.training import sgd
 
 NAME = "digits 128-128"
@@ -125,6 +127,23 @@ def surface(cells: int, divided: bool) -> dict:
             "shape": result.evaluated.shape,
             "parts": sum(each.given for each in noted), "dealing": sum(each.dealing for each in noted),
             "elsewhere": sum(each.items for each in noted)}
+
+
+def training(seeds: int, epochs: int, divided: bool) -> dict:
+    """In a worker: networks of several seeds, how long they took, and how many rounds of groups came back from others."""
+    s = Training(task="mnist1d", seeds=tuple(range(seeds)), epochs=epochs)
+    p, context = problem(s), Context(Others() if divided else None)
+    starts = torch.stack([initial_weights(p.module, sgd.generator(seed, 0)) for seed in s.seeds])
+    course, buffers = course_of(s, p.task), stack([p.task.net.buffers] * seeds)
+
+    def alone(state: sgd.State | None, until: int, progress) -> sgd.State:
+        return gone_on(p.task, course, state or sgd.start(starts, buffers), until, progress)
+
+    started = time.perf_counter()
+    state = follow(context, p.task, course, None, alone, progress=lambda done, total: None, after_round=lambda state: None)
+    taken = time.perf_counter() - started
+    return {"seconds": taken, "digest": hashlib.sha256(state.parameters.numpy().tobytes()).hexdigest(),
+            "elsewhere": sum(each.items for each in context.noted)}
 
 
 def overheads() -> dict:

@@ -1,9 +1,10 @@
-"""The same picture for fewer evaluations: ever finer subsets of a grid, evaluated only where interpolation is not exact yet.
+"""The same picture for fewer evaluations: a coarse grid first, then the cells where interpolation is in doubt.
 
-The log of a loss is smooth along a plane, so a cubic spline through a coarse grid predicts the finer one. Each level
-tests the one before: where the prediction was off by more than the tolerance, the next level is evaluated, elsewhere
-it is interpolated. A last set of cells, chosen at random among the interpolated ones, is evaluated to measure the
-error that is printed; if it is above the tolerance, refinement goes on.
+The log of a loss is smooth along a plane, so a spline through some cells predicts the others. Two splines of different
+order are drawn through the same cells: where they differ, in shares of the colour range, the next cells are evaluated.
+An error rate moves in steps, of which splines know nothing: there each finer grid tests the one before, and is evaluated
+where the prediction was off. At last cells chosen at random among the interpolated ones are evaluated to measure the error
+that is printed; if it is above the tolerance, refinement goes on.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.interpolate import make_interp_spline
 from scipy.ndimage import maximum_filter
+
+from landscape.geometry import scattered
 
 HELD_OUT = 128
 START_CELLS = 7  # along the longer side of the first picture
-REDUCTION = 0.125  # assumed fall of the interpolation error from one level to the next (half the step, third order)
+AGREED = 0.35  # of the tolerance: what two splines may differ by
+REDUCTION = 0.5  # fall of an error rate's interpolation error from one level to the next
+REACH = 4  # cells around one whose error rate was off, evaluated next; one more each time
+BATCH, GROWTH = 48, 0.25  # cells that are evaluated next: at least so many, or this share of those there are
+APART = (2, 1, 0)  # cells between two of them, if there are enough
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,14 @@ class Picture:
     channels: dict[str, Channel]
     values: dict[str, np.ndarray] = field(default_factory=dict)
     evaluated: np.ndarray | None = None
+    knots: np.ndarray | None = None  # (X, Y) of the evaluated cells those that smooth metrics are interpolated between
     measured: dict[str, float] = field(default_factory=dict)
     held_out: int = 0
 
     def __post_init__(self):
         self.values = self.values or {m: np.full(self.shape, np.nan) for m in self.channels}
         self.evaluated = np.zeros(self.shape, bool) if self.evaluated is None else self.evaluated
+        self.knots, self._drawn = self.evaluated.copy() if self.knots is None else self.knots, 0
 
     def put(self, cells: np.ndarray, values: dict[str, np.ndarray]) -> None:
         """Evaluated values (N,) for cells (N, 2) of grid indices."""
@@ -75,16 +83,46 @@ class Picture:
             self.values[metric][rows, columns] = values[metric]
         self.evaluated[rows, columns] = True
 
-    def interpolate(self, stride: int) -> None:
-        """Fill every cell not evaluated from the cells of one level, by a spline along each axis in turn."""
-        xs, ys = (lines(n, stride) for n in self.shape)
-        for metric, channel in self.channels.items():
-            known = channel.forward(self.values[metric][np.ix_(xs, ys)])
-            low, high = known.min(), known.max()
-            along_x = _spline(xs, known, 0)(np.arange(self.shape[0]))
-            full = _spline(ys, along_x, 1)(np.arange(self.shape[1]))
-            filled = channel.backward(full if channel.floor is not None else np.clip(full, low, high))
-            self.values[metric] = np.where(self.evaluated, self.values[metric], filled)
+    def interpolate(self, smooth: bool = True) -> None:
+        """Fill every cell that is not evaluated: smooth metrics between the knots, the others between all that are."""
+        if not self.evaluated.all():
+            self._fill(self.steps, both=False)
+            if self.knots.sum() > self._drawn:
+                self._fill(self.smooth, both=False)
+
+    def doubt(self) -> np.ndarray:
+        """The same for smooth metrics, and (X, Y) what two ways to do it differ by, in units of the tolerance."""
+        doubt = np.zeros(self.shape)
+        for metric, (one, other) in self._fill(self.smooth, both=True).items():
+            channel = self.channels[metric]
+            doubt = np.maximum(doubt, channel.distance(one, other, channel.span(one)) / channel.tolerance)
+        return np.where(self.evaluated, 0.0, doubt)
+
+    @property
+    def smooth(self) -> list[str]:
+        return [m for m, c in self.channels.items() if c.floor is not None]
+
+    @property
+    def steps(self) -> list[str]:
+        return [m for m, c in self.channels.items() if c.floor is None]
+
+    def _fill(self, metrics: list[str], both: bool) -> dict[str, list[np.ndarray]]:
+        """Interpolates metrics, all smooth or all with steps: each in one way or ``both`` (X, Y), the first one kept."""
+        if not metrics:
+            return {}
+        is_smooth = metrics == self.smooth
+        cells = np.argwhere(self.knots if is_smooth else self.evaluated)
+        known = np.stack([self.channels[m].forward(self.values[m][tuple(cells.T)]) for m in metrics], axis=1)
+        reach = np.ptp(known, axis=0) * is_smooth  # how far beyond its values a spline may go
+        low, high = known.min(0) - reach, known.max(0) + reach
+        between = scattered.smooth if is_smooth else scattered.local
+        drawn = [np.clip(each, low, high) for each in between(cells, known, self.shape, both)]
+        made = {}
+        for i, m in enumerate(metrics):
+            made[m] = [np.where(self.evaluated, self.values[m], self.channels[m].backward(each[..., i])) for each in drawn]
+            self.values[m] = made[m][0]
+        self._drawn = int(self.knots.sum()) if is_smooth else self._drawn
+        return made
 
     def off(self, predicted: dict[str, np.ndarray], cells: np.ndarray) -> dict[str, np.ndarray]:
         """How far predictions were from the values since evaluated at the cells, in shares of the colour range (N,)."""
@@ -114,7 +152,8 @@ def exact(picture: Picture) -> Iterator[np.ndarray]:
     """
     for stride in strides(picture.shape):
         yield np.argwhere(_level(picture.shape, stride) & ~picture.evaluated)
-        picture.interpolate(stride)
+        picture.knots |= picture.evaluated
+        picture.interpolate()
 
 
 def adaptive(picture: Picture, seed: int = 0) -> Iterator[np.ndarray]:
@@ -123,46 +162,70 @@ def adaptive(picture: Picture, seed: int = 0) -> Iterator[np.ndarray]:
     Starts from an empty picture and is deterministic given the values put. When it asks for the next cells the picture
     is complete: evaluated on the cells so far, interpolated between.
     """
-    levels = strides(picture.shape)
-    yield np.argwhere(_level(picture.shape, levels[0]))
-    picture.interpolate(levels[0])
+    coarse, *levels = strides(picture.shape)
+    yield np.argwhere(_level(picture.shape, coarse))
+    picture.knots |= picture.evaluated
+    picture.interpolate()
     wanted = np.ones(picture.shape, bool)
-    for stride in levels[1:]:
+    for i, stride in enumerate(levels):
         predicted = {m: v.copy() for m, v in picture.values.items()}
         cells = np.argwhere(_level(picture.shape, stride) & wanted & ~picture.evaluated)
         yield cells
+        if i == 0:
+            picture.knots |= picture.evaluated
+            yield from _until_agreed(picture, AGREED, np.zeros(picture.shape))
+        picture.interpolate()
         wanted = _around(cells, _excess(picture, picture.off(predicted, cells), REDUCTION), 2 * stride, picture.shape)
-        picture.interpolate(stride)
         if not wanted.any():
             break
     yield from _until_measured(picture, np.random.default_rng(seed))
 
 
-def _until_measured(picture: Picture, random: np.random.Generator) -> Iterator[np.ndarray]:
-    reach = 4
-    while True:
-        rest = np.argwhere(~picture.evaluated)
-        if len(rest) == 0:
-            picture.measured, picture.held_out = {m: 0.0 for m in picture.channels}, 0
+def _until_agreed(picture: Picture, agreed: float, near: np.ndarray) -> Iterator[np.ndarray]:
+    """Evaluates where smooth metrics are in doubt; at first in any case around cells that were off, ``near`` (X, Y)."""
+    while picture.smooth and not picture.evaluated.all():
+        doubt = np.maximum(picture.doubt(), np.where(picture.evaluated, 0.0, near))
+        if not near.any() and np.percentile(doubt[~picture.evaluated], 99) <= agreed:
             return
+        near, cells = np.zeros(picture.shape), _worst(doubt, picture)
+        yield cells
+        picture.knots[tuple(cells.T)] = True
+
+
+def _until_measured(picture: Picture, random: np.random.Generator) -> Iterator[np.ndarray]:
+    agreed, reach = AGREED, REACH
+    while not picture.evaluated.all():
+        rest = np.argwhere(~picture.evaluated)
         cells = rest[random.permutation(len(rest))[:HELD_OUT]]
         predicted = {m: v.copy() for m, v in picture.values.items()}
         yield cells
         off = picture.off(predicted, cells)
-        picture.measured = {m: float(np.percentile(e, 99)) for m, e in off.items()}
-        picture.held_out = len(cells)
-        if all(picture.measured[m] <= c.tolerance for m, c in picture.channels.items()):
-            picture.interpolate(1)
+        picture.measured, picture.held_out = {m: float(np.percentile(e, 99)) for m, e in off.items()}, len(cells)
+        bad = {m for m, c in picture.channels.items() if picture.measured[m] > c.tolerance}
+        if not bad or bad & set(picture.smooth):
+            picture.knots[tuple(cells.T)] = True
+        if bad & set(picture.steps):
+            yield np.argwhere(_around(cells, _excess(picture, off, 1.0), reach, picture.shape) & ~picture.evaluated)
+            reach += 1
+        if bad & set(picture.smooth):
+            agreed /= 2
+            yield from _until_agreed(picture, agreed, _near(picture, cells, off))
+        picture.interpolate()
+        if not bad:
             return
-        wanted = _around(cells, _excess(picture, off, 1.0), reach, picture.shape)
-        reach *= 2
-        yield np.argwhere(wanted & ~picture.evaluated)
-        picture.interpolate(1)
+    picture.measured, picture.held_out = {m: 0.0 for m in picture.channels}, 0
 
 
 def _excess(picture: Picture, off: dict[str, np.ndarray], factor: float) -> np.ndarray:
-    """(N,) True where any channel's error, times the factor still to come, is above its tolerance."""
-    return np.any([factor * off[m] > c.tolerance for m, c in picture.channels.items()], axis=0)
+    """(N,) True where an error rate was off by more than its tolerance, times the factor still to come."""
+    return np.any([factor * off[m] > picture.channels[m].tolerance for m in picture.steps], axis=0)
+
+
+def _near(picture: Picture, cells: np.ndarray, off: dict[str, np.ndarray]) -> np.ndarray:
+    """(X, Y) how far smooth metrics were off at cells (N, 2) and are around them, in units of the tolerance; 0 if within."""
+    there = np.zeros(picture.shape)
+    there[tuple(cells.T)] = np.max([off[m] / picture.channels[m].tolerance for m in picture.smooth], axis=0)
+    return maximum_filter(np.where(there > 1, there, 0.0), size=2 * APART[0] + 1)
 
 
 def _around(cells: np.ndarray, bad: np.ndarray, reach: int, shape: tuple[int, int]) -> np.ndarray:
@@ -172,11 +235,24 @@ def _around(cells: np.ndarray, bad: np.ndarray, reach: int, shape: tuple[int, in
     return maximum_filter(mask, size=2 * reach + 1)
 
 
+def _worst(doubt: np.ndarray, picture: Picture) -> np.ndarray:
+    """The next cells (N, 2) to evaluate: those of the largest doubt, a little apart."""
+    wanted, taken = max(BATCH, int(GROWTH * picture.knots.sum())), np.zeros_like(picture.evaluated)
+    order = np.argsort(-doubt, axis=None, kind="stable")
+    columns = doubt.shape[1]
+    for apart in APART:
+        blocked, missing = picture.evaluated | taken, wanted - int(taken.sum())
+        for i, j in (divmod(int(place), columns) for place in order):
+            if missing == 0:
+                return np.argwhere(taken)
+            if not blocked[i, j]:
+                taken[i, j], missing = True, missing - 1
+                blocked[max(0, i - apart) : i + apart + 1, max(0, j - apart) : j + apart + 1] = True
+    return np.argwhere(taken)
+
+
 def _level(shape: tuple[int, int], stride: int) -> np.ndarray:
     mask = np.zeros(shape, bool)
     mask[np.ix_(lines(shape[0], stride), lines(shape[1], stride))] = True
     return mask
 
-
-def _spline(positions: np.ndarray, values: np.ndarray, axis: int):
-    return make_interp_spline(positions, values, k=min(3, len(positions) - 1), axis=axis)

@@ -200,6 +200,42 @@ def test_adaptive_walk_evaluates_what_cannot_be_interpolated():
     assert picture.measured == {"nll": 0.0}
 
 
+def canyon(shape=(97, 97)):
+    """A narrow curved valley between walls of ten thousand, most of it above the colour range."""
+    x, y = np.meshgrid(np.linspace(-2, 2, shape[0]), np.linspace(-2, 2, shape[1]), indexing="ij")
+    return 0.1 + 10 * (y - 0.6 * np.sin(2 * x)) ** 2 + np.exp(2.5 * (x**2 + y**2 - 4))
+
+
+def test_a_narrow_valley_gets_the_cells_and_not_what_is_above_the_colour_range():
+    truth, channel = canyon(), refine.Channel(2.5, 0.005, 0.0)
+    picture = drawn(truth, channel, refine.adaptive)
+    error = channel.distance(picture.values["nll"], truth, channel.span(truth))
+    assert np.percentile(error, 99) <= 0.005
+    assert picture.evaluated.mean() < 0.15
+    assert picture.evaluated[truth < 2.5].mean() > 2 * picture.evaluated[truth > 10].mean()
+
+
+def test_steps_are_found_beside_a_smooth_loss():
+    x, y = np.meshgrid(np.linspace(-2, 2, 65), np.linspace(-2, 2, 65), indexing="ij")
+    truth = {"nll": np.exp(-(x**2) - y**2), "error": np.round(4 / (1 + np.exp(-6 * (x + 0.3 * y)))) / 4}
+    channels = {"nll": refine.Channel(1.0, 0.005, 0.0), "error": refine.Channel(1.0, 0.02)}
+    picture = refine.Picture((65, 65), channels)
+    for cells in refine.adaptive(picture):
+        picture.put(cells, {m: v[tuple(cells.T)] for m, v in truth.items()})
+    for m, channel in channels.items():
+        off = channel.distance(picture.values[m], truth[m], channel.span(truth[m]))
+        assert np.percentile(off, 98) <= channel.tolerance
+    cliffs = np.abs(np.diff(truth["error"], axis=0, append=truth["error"][-1:])) > 0
+    assert picture.evaluated[cliffs].mean() > 2 * picture.evaluated[~cliffs].mean()
+    assert picture.knots.sum() < picture.evaluated.sum()
+
+
+def test_the_same_values_give_the_same_cells_and_bits():
+    one, other = (drawn(canyon(), refine.Channel(2.5, 0.005, 0.0), refine.adaptive) for _ in range(2))
+    assert np.array_equal(one.evaluated, other.evaluated)
+    assert one.values["nll"].tobytes() == other.values["nll"].tobytes()
+
+
 def test_non_finite_cells_stay_non_finite_and_do_not_spread():
     truth = valley((33, 33))
     truth[4, 4], truth[5, 5] = np.inf, np.nan
