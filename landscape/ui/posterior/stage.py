@@ -61,9 +61,8 @@ def theatre(story: Story) -> None:
             paint={"polygon": polygon} if not story.relief else None,
             painted=lambda: region.painted(f"figure-theatre-{value}-2d"),
         )
-        rounded = rounded_in_words({name: there[name] for name in on})
-        true = truth.anchor_ok(surface) and drawn.border_mass(surface) < BORDER and all(ok for _, ok in rounded)
-        captions("", " ".join([true_in_words(surface), *(text for text, _ in rounded)]), true)
+        captions("", true_in_words(surface), truth.anchor_ok(surface) and drawn.border_mass(surface) < BORDER)
+        _tell_rounded({name: there[name] for name in on})
     with right:
         region.panel(story, surface, polygon)
         for name in on:
@@ -107,11 +106,11 @@ def true_in_words(surface: Surface) -> str:
     return " · ".join(s) + "."
 
 
-def rounded_in_words(shown: dict[str, Samples]) -> list[tuple[str, bool]]:
-    """How far the densities of these methods were off, and whether that is little, where they were rounded at all."""
-    return [
-        (f"{methods.look(name).title}: {said}", ok) for name, one in shown.items() for said, ok in truth.rounded(one.info)
-    ]
+def _tell_rounded(shown: dict[str, Samples]) -> None:
+    """A line for each of these methods whose density was rounded: how far off it was, in red where that is too much."""
+    for name, one in shown.items():
+        for said, ok in truth.rounded(one.info):
+            captions("", f"{methods.look(name).title}: {said}", ok)
 
 
 def _method(name: str, samples: Samples) -> None:
@@ -180,17 +179,16 @@ def diagnostics(story: Story) -> None:
         part = chosen("Of", parts, "traces-part", traces.named)
     story.figure(f"traces-{name}-{part}", traces.traces, series, part, height=340, identity=(name, part))
     shown = min(traces.SHOWN, np.atleast_2d(series.values[part]).shape[0])
-    warmup, rounded = series.info.get("warmup"), rounded_in_words({name: story.samples[name]})
+    warmup = series.info.get("warmup")
     captions(
         "Left, the draws of each chain in their order, a colour a chain. Right, how "
         "often its draws take each rank among the draws of all "
         "chains: of mixed chains, all ranks alike (the dashed line).",
         f"{shown} of {np.atleast_2d(series.values[part]).shape[0]} chains drawn"
         + (f", {warmup:,} warm-up steps left out" if warmup is not None else "")
-        + " · R-hat and effective draws: rank-normalised, split chains (Vehtari et al. 2021)."
-        + "".join(f" {text}" for text, _ in rounded),
-        all(ok for _, ok in rounded),
+        + " · R-hat and effective draws: rank-normalised, split chains (Vehtari et al. 2021).",
     )
+    _tell_rounded({name: story.samples[name]})
 
 
 def _verdicts(samples: dict[str, Samples]) -> str:
