@@ -1,4 +1,5 @@
-"""A GPU, where there is one: surfaces against a large matrix product, K networks and chains at once against one by one.
+"""A GPU, where there is one: surfaces against a large matrix product; networks, chains and Hessian products at once against
+one by one; chains in lower precision.
 
 ``python -m bench gpu`` measures everything in one call. Without CUDA it is one row that says so. The same code runs on a CPU
 in the tests (``rows(device="cpu", ...)``), which says nothing about speed.
@@ -15,6 +16,7 @@ import torch
 
 from bench.measure import Row
 from landscape.data import load
+from landscape.geometry.curvature import Objective
 from landscape.geometry.subspace import Subspace, plane
 from landscape.geometry.surface import Evaluator
 from landscape.networks import Net, build
@@ -22,6 +24,7 @@ from landscape.networks.accelerator import numbers
 from landscape.networks.architectures import initial_weights
 from landscape.posteriors import method
 from landscape.posteriors.method import Given
+from landscape.posteriors.rounding import measured
 from landscape.posteriors.space import weight_space
 from landscape.posteriors.target import Posterior
 from landscape.training import schedules, sgd
@@ -32,7 +35,8 @@ ERROR = 1e-5  # the bar: largest relative difference of losses in float32 from t
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: examples, side of the product, cells a side, widths of both networks, networks, chains."""
+    """How much is measured: examples, side of the product, cells a side, widths of both networks, networks, chains, vectors
+    that a Hessian multiplies."""
 
     examples: int = 3000
     side: int = 8192
@@ -43,6 +47,7 @@ class Size:
     epochs: int = 5
     chains: int = 256
     steps: int = 50
+    vectors: int = 48
     rounds: int = 3
 
 
@@ -51,7 +56,7 @@ def rows(device: str = "cuda", size: Size | None = None) -> list[Row]:
     size = size or Size()
     if device == "cuda" and not torch.cuda.is_available():
         return [Row("gpu", "skipped", "no NVIDIA GPU", note="no GPU that torch can use was found; nothing was measured")]
-    return [*surfaces(device, size), training(device, size), chains(device, size)]
+    return [*surfaces(device, size), training(device, size), *chains(device, size), *products(device, size)]
 
 
 def seconds(device: str, work: Callable[[], object], rounds: int) -> float:
@@ -122,20 +127,48 @@ def training(device: str, size: Size) -> Row:
                note=f"{many:.2f} s and {one:.2f} s (an eighth of them, times eight)")
 
 
-def chains(device: str, size: Size) -> Row:
-    """HMC over all weights, many chains and one."""
+def chains(device: str, size: Size) -> list[Row]:
+    """HMC over all weights, many chains and one; the many in lower precision, with the error of their gradients."""
     data = load("regression", 0)
     task = task_from(data, Net(build("mlp", data.shape, data.outputs, (50, 50), "tanh")).to(device), 1e-3, device=device)
     w = initial_weights(build("mlp", data.shape, data.outputs, (50, 50), "tanh"), sgd.generator(0, 0)).to(device)
+
+    def sampled(target: Posterior, count: int) -> method.Draws:
+        return method.infer("hmc", Given(target=target, networks=w[None]), generator=torch.Generator().manual_seed(0),
+                            chains=count, draws=size.steps, warmup=0, step_size=0.002, most_steps=16)
+
     target = Posterior(task, weight_space(w), 0.5)
+    name = f"gpu: {size.chains} hmc chains over {target.ndim:,} weights"
+    many, one = (seconds(device, lambda n=n: sampled(target, n), 1) for n in (size.chains, 1))
+    made = [Row(name, "all at once", "one after the other", size.chains * one / many,
+                note=f"{many:.2f} s, one alone {one:.2f} s")]
+    for precision in ("tf32", "bfloat16"):
+        lower = Posterior(replace(task, precision=precision), weight_space(w), 0.5)
+        taken = seconds(device, lambda lower=lower: sampled(lower, size.chains), 1)
+        found = measured(lower, sampled(lower, size.chains).flat, gradients=True)
+        made.append(Row(name, precision, "float32", many / taken, found.gradient, note=found.said))
+    return made
 
-    def sampled(count: int) -> None:
-        method.infer("hmc", Given(target=target, networks=w[None]), generator=torch.Generator().manual_seed(0), chains=count,
-                     draws=size.steps, warmup=0, step_size=0.002, most_steps=16)
 
-    many, one = (seconds(device, lambda n=n: sampled(n), 1) for n in (size.chains, 1))
-    return Row(f"gpu: {size.chains} hmc chains over {target.ndim:,} weights", "all at once", "one after the other",
-               size.chains * one / many, note=f"{many:.2f} s, one alone {one:.2f} s")
+def products(device: str, size: Size) -> list[Row]:
+    """The Hessian times many vectors at once, and one after the other; held against the CPU in float64."""
+    made = []
+    for network, norm in (("mlp", "none"), ("conv", "batch")):
+        task, exact = task_of(size, device, network, norm), task_of(size, "cpu", network, norm, torch.float64)
+        w = task.net.initial
+        buffers = task.buffers(w) if norm == "batch" else None
+        alone, several = (Objective(task, penalty=False, buffers=buffers, together=t).hessian(w) for t in (False, True))
+        g = torch.Generator().manual_seed(0)
+        v = torch.randn(size.vectors, task.net.size, generator=g, dtype=torch.float64).to(device)
+        many, one = (seconds(device, work, size.rounds) for work in (
+            lambda h=several, v=v: h(v), lambda h=alone, v=v: [h(row) for row in v.split(1)]))
+        held = {name: b.cpu() for name, b in buffers.items()} if buffers else None
+        true = Objective(exact, penalty=False, buffers=held).hessian(w.double().cpu())(v[:2].cpu())
+        off = float((several(v[:2]).cpu() - true).norm() / true.norm())
+        made.append(Row(f"gpu: hessian times {size.vectors} vectors, {network} {task.net.size:,} weights", "all at once",
+                        "one after the other", one / many, off,
+                        note=f"{many:.3f} s and {one:.3f} s; {several.several.room.size} at once"))
+    return made
 
 
 def _plane(task: Task) -> Subspace:

@@ -129,6 +129,8 @@ def run(
             f"{ended.title}: run {ended.key} is done ({ended.cpu_seconds:.1f} CPU seconds). Results: "
             f"{', '.join(library.names(ended.key))}"
         )
+        for sentence in values.get("said", ()):
+            print(sentence)
 
 
 app.command("inspect")(inspect_command.inspect)

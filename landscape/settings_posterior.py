@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from landscape import catalog
 from landscape.errors import BadInput, unknown
-from landscape.settings import LATER, Curves, Grid, Settings
+from landscape.settings import LATER, PRECISIONS, Curves, Grid, Settings
 from landscape.settings_averaging import Walk
 
 SUBSPACES = ("random", "pca", "curve")
@@ -61,6 +61,9 @@ class Inference(Settings):
                                                                "each point of a sweep.")
     seed: int = Field(0, ge=0, description="Seed of directions and draws.")
     batchnorm_examples: int = Field(1000, gt=1, description="Fixed training examples for re-estimating BatchNorm.")
+    precision: Literal[PRECISIONS] = Field(
+        "float32", json_schema_extra=LATER, description="Numbers in which chains evaluate networks; tf32 and bfloat16 are "
+        "for GPUs and large networks, and how far off the log density is at their own draws is shown.")
 
     @field_validator("methods")
     @classmethod

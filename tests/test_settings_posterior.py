@@ -85,3 +85,14 @@ def test_the_walk_is_the_one_averaging_trains():
     names = parse("walk", {"task": "mnist1d"})
     s = parse("posterior", {"task": "mnist1d"})
     assert all(getattr(s, name) == getattr(names, name) for name in type(names).model_fields)
+
+
+def test_runs_of_before_there_was_a_precision_keep_their_keys():
+    for recipe, given in (("posterior", {"task": "moons"}), ("around", {"source": "0123456789abcdef"})):
+        plain = parse(recipe, given)
+        assert plain.precision == "float32"
+        assert "precision" not in plain.canonical()
+        assert parse(recipe, given | {"precision": "float32"}).canonical() == plain.canonical()
+        assert '"precision":"bfloat16"' in parse(recipe, given | {"precision": "bfloat16"}).canonical()
+        with pytest.raises(BadInput, match="Did you mean 'bfloat16'"):
+            parse(recipe, given | {"precision": "bfloat61"})

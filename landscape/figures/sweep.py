@@ -88,6 +88,16 @@ def best_in_words(series: Series, kind: str) -> str:
     return f"{text}; at T = 1 it is {methods.fixed(values[own[0]])}: {how}."
 
 
+def rounded_in_words(series: Series) -> str:
+    """The precision of a sweep's densities and how far off they were at worst; empty where they were not rounded."""
+    if "precision" not in series.info:
+        return ""
+    found = np.asarray(series.values.get("log_density_error", ()), float)
+    known = found[np.isfinite(found)]
+    return f"networks evaluated in {series.info['precision']}, log densities " + (
+        f"off by at most {methods.short(float(known.max()), 2)} nats (sd over draws)" if known.size else "never finite")
+
+
 def lines(series: Series) -> dict[str, list[str]]:
     """``{metric: methods that have it}`` of growing ensembles; the values are called ``METHOD METRIC``."""
     found: dict[str, list[str]] = {}

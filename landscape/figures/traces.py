@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from landscape.figures import methods, style
+from landscape.figures import methods, style, truth
 from landscape.results import Samples, Series
 
 MIXED, DOUBTFUL = 1.01, 1.1  # R-hat: below the first mixed, above the second not (Vehtari et al. 2021)
@@ -93,7 +93,16 @@ def ranked(series: Series, part: str, bins: int = 20) -> np.ndarray:
 
 
 def verdict(samples: Samples) -> tuple[str, bool]:
-    """What the diagnostics of a method amount to, and whether it is good news. The run's own sentence, if it has one."""
+    """What the diagnostics of a method amount to, and whether it is good news. The run's own sentence, if it has one.
+
+    A density that was rounded too much comes first: chains that agree agree on another one.
+    """
+    doubts = [said for said, ok in truth.rounded(samples.info) if not ok]
+    said, good = _mixed(samples)
+    return " ".join([*doubts, said]), good and not doubts
+
+
+def _mixed(samples: Samples) -> tuple[str, bool]:
     info = samples.info
     if info.get("failed"):
         return str(info["failed"]), False
@@ -126,6 +135,7 @@ def facts(samples: Samples) -> list[tuple[str, str]]:
             ("R-hat, predictions", function.get("rhat"), 4),
             ("step size", info.get("step_size"), 3),
             ("energy error", info.get("energy_error"), 2),
+            ("log density error", (info.get("rounding") or {}).get("sd"), 2),
         )
         if _number(value)
     ]

@@ -82,6 +82,12 @@ def _precision(way: dict) -> list[tuple[str, bool]]:
     return [(f"computed in {name}, at most {_percent(way['off'])} off at {points}", way["off"] <= ROUNDED[name])]
 
 
+def rounded(info: dict) -> list[tuple[str, bool]]:
+    """Draws of a density that was computed in a lower precision: how far off it was at them, as the run says it."""
+    found = info.get("rounding")
+    return [(str(found["said"]), bool(found["trusted"]))] if found else []
+
+
 def _data(info: dict, metric: str | None) -> list[tuple[str, bool]]:
     counts = info.get("data") or {}
     splits = [s for s in counts if metric is None or metric.startswith(s)]

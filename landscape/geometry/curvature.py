@@ -14,6 +14,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from landscape.errors import BadInput
 from landscape.geometry.pearlmutter import Pass
 from landscape.geometry.precision import cast_buffers, in_precision
+from landscape.geometry.products import MOST, TRIED, Products, directional
+from landscape.geometry.spectrum import BATCH as PROBES
+from landscape.networks.accelerator import numbers
 from landscape.networks.net import Buffers
 from landscape.training.task import Task
 
@@ -29,11 +32,12 @@ class Objective:
 
     Everything is summed over the whole split in chunks, in ``dtype`` (default the task's) within a chunk and in float64
     between them. Dropout is off. BatchNorm normalises with the statistics in ``buffers``, constants that do not move with
-    the weights; a network with BatchNorm needs them given (``task.buffers(w)`` re-estimates them for w).
+    the weights; a network with BatchNorm needs them given (``task.buffers(w)`` re-estimates them for w). ``together``: the
+    Hessian multiplies several vectors at once (``geometry.products``); default on a GPU, and not on a CPU.
     """
 
     def __init__(self, task: Task, split: str = "train", *, penalty: bool = True, buffers: Buffers | None = None,
-                 dtype: torch.dtype | None = None):
+                 dtype: torch.dtype | None = None, together: bool | None = None):
         if task.net.batchnorm and buffers is None:
             raise BadInput("The curvature of a network with BatchNorm depends on its statistics, and none were given. Give "
                            "those of its training, or re-estimated ones: buffers=task.buffers(w).")
@@ -43,6 +47,7 @@ class Objective:
         self.x, self.y = self.task.splits[split]
         self.device, self.size = self.x.device, task.net.size
         self.buffers = cast_buffers(buffers, self.dtype)
+        self.together = self.device.type == "cuda" if together is None else together
 
     @property
     def said(self) -> dict:
@@ -71,19 +76,22 @@ class Objective:
     @torch.no_grad()
     def value(self, w: Tensor) -> float:
         """The objective at w (P,), nats per example; NaN or infinite where it is."""
-        own = self.own(w)
-        return sum(float(self.nll(own, part)) for part in self.chunks()) + self._penalty(w)
+        own, value = self.own(w), torch.zeros((), dtype=torch.float64, device=self.device)  # fetched once, at the end
+        with numbers(self.device):
+            for part in self.chunks():
+                value += self.nll(own, part)
+        return float(value) + self._penalty(w)
 
     def gradient(self, w: Tensor) -> tuple[float, Tensor]:
         """The objective and its gradient (P,), float64, at w (P,)."""
         leaf = self.own(w).requires_grad_(True)
-        value, total = 0.0, torch.zeros(self.size, dtype=torch.float64, device=self.device)
-        with torch.enable_grad():
+        value, total = (torch.zeros(shape, dtype=torch.float64, device=self.device) for shape in ((), self.size))
+        with torch.enable_grad(), numbers(self.device):
             for part in self.chunks():
                 nll = self.nll(leaf, part)
                 total += torch.autograd.grad(nll, leaf)[0]
-                value += float(nll.detach())
-        return value + self._penalty(w), total.add_(w.to(total), alpha=self.weight_decay)
+                value += nll.detach()
+        return float(value) + self._penalty(w), total.add_(w.to(total), alpha=self.weight_decay)
 
     def hessian(self, w: Tensor) -> Hessian:
         """The second derivatives at w (P,), as something to multiply vectors with."""
@@ -109,7 +117,8 @@ class Hessian:
     Stacks of linear layers: tangents of one pass that is kept, all vectors side by side (``pearlmutter``). Other modules:
     the gradient's graph, differentiated once for each vector; kept between products while it takes less than
     ``KEPT_BYTES``. Where w sits on a kink of a ReLU, the second derivative there counts as zero, as everywhere in torch.
-    ``products`` counts the vectors multiplied so far.
+    ``products`` counts the vectors multiplied so far. With an objective that is ``together`` vectors go at once
+    (``several``, see ``geometry.products``), best ``at_once`` of them; ``refused`` says why a module's cannot.
     """
 
     def __init__(self, objective: Objective, w: Tensor):
@@ -117,15 +126,21 @@ class Hessian:
         self.w = objective.own(w)
         self.products = 0
         self._kept: list[Callable[[Tensor], Tensor]] | None = None
+        self.refused = self._tried() if objective.together else None
+        self.several = Products(objective, self.w) if objective.together and self.refused is None else None
+        self.at_once = PROBES if self.several is None else MOST
 
     def __call__(self, v: Tensor) -> Tensor:
         if v.ndim != 2 or v.shape[1] != self.size:
             raise BadInput(f"The Hessian multiplies vectors (K, {self.size}); found shape {tuple(v.shape)}.")
         total = self.objective.weight_decay * v.to(self.device, torch.float64)
-        given = v.to(self.device, self.dtype)
-        for product in self._passes():
-            total += product(given)
         self.products += len(v)
+        if self.several is not None:
+            return total.add_(self.several(v))
+        given = v.to(self.device, self.dtype)
+        with numbers(self.device):
+            for product in self._passes():
+                total += product(given)
         return total
 
     def dense(self) -> Tensor:
@@ -135,6 +150,23 @@ class Hessian:
                            "weights are written out. Ask for its largest eigenvalues and its trace instead.")
         unit = torch.eye(self.size, dtype=torch.float64, device=self.device)
         return torch.cat([self(rows) for rows in unit.split(32)])
+
+    def _tried(self) -> str | None:
+        """Why vectors cannot go at once, None if they can: two are multiplied on a few examples, and one by one as well."""
+        if self.objective.task.net.layers:
+            return None
+        part = slice(0, TRIED)
+        v = torch.stack([torch.ones_like(self.w), self.w])
+        expected = self._graph(part)[0](v)
+        try:
+            found = directional(self.objective, self.w, part, v)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a foreign forward raises: its vectors then go one by one
+            return f"several vectors at once could not be multiplied: {type(error).__name__}"
+        off = (found - expected).double().norm()
+        same = bool(off <= torch.finfo(self.dtype).eps ** 0.5 * expected.double().norm())
+        return None if same else "several vectors at once do not give the products of each"
 
     def _passes(self):
         """What multiplies a chunk's share of the Hessian, for one chunk after the other."""

@@ -23,7 +23,7 @@ class Pass:
     """
 
     def __init__(self, layers: tuple[dense.Layer, ...], w: Tensor, x: Tensor, loss: Callable[[Tensor], Tensor]):
-        self.layers = layers
+        self.layers, self.loss = layers, loss
         self.weights = [layer.weight(w) for layer in layers]
         self.inputs: list[Tensor] = []  # of each layer (n, in)
         self.slopes: list[Tensor | None] = []  # of its activation (n, out), None for the identity
@@ -50,12 +50,22 @@ class Pass:
             self.deltas.insert(0, e if slope is None else e * slope)
             e = self.deltas[0] @ weight
 
-    @torch.no_grad()
     def product(self, v: Tensor) -> Tensor:
         """H v, (K, P) for v (K, P)."""
+        return self._product(v, self._at_outputs)
+
+    def products(self, v: Tensor) -> Tensor:
+        """The same up to rounding, all vectors in one pass at the outputs, too: fewer and larger calls, as GPUs like them.
+
+        The loss takes outputs (K, n, C) then, and gives the sum over K.
+        """
+        return self._product(v, self._all_at_outputs)
+
+    @torch.no_grad()
+    def _product(self, v: Tensor, at_outputs: Callable[[Tensor], Tensor]) -> Tensor:
         out = torch.zeros_like(v)
         tangents, moved = self._forward(v)
-        e = self._at_outputs(tangents[-1])
+        e = at_outputs(tangents[-1])
         for i in reversed(range(len(self.layers))):
             layer, slope, bend = self.layers[i], self.slopes[i], self.bends[i]
             delta = e if slope is None else e * slope
@@ -91,6 +101,15 @@ class Pass:
             return torch.zeros_like(tangent)
         rows = [torch.autograd.grad(self.output_gradient, self.outputs, row, retain_graph=True)[0] for row in tangent]
         return torch.stack(rows)
+
+    def _all_at_outputs(self, tangent: Tensor) -> Tensor:
+        """The same from a copy of the outputs for each vector, whose losses do not know of each other."""
+        leaf = self.outputs.detach().expand_as(tangent).contiguous().requires_grad_(True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(self.loss(leaf), leaf, create_graph=True)
+            if not gradient.requires_grad:
+                return torch.zeros_like(tangent)
+            return torch.autograd.grad(gradient, leaf, tangent)[0]
 
 
 def _activated(name: str | None, z: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:

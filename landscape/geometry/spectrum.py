@@ -21,7 +21,7 @@ WHICH = ("largest", "magnitude", "smallest")
 METHODS = ("hutchinson", "hutch++")
 MOST = 200  # products that a search for eigenvalues may take
 ROOM = 32  # vectors that there is memory for at first
-BATCH = 8  # probes that are multiplied at once
+BATCH = 8  # probes that are multiplied at once, unless an operator likes more of them
 
 Progress = Callable[[int, int], None]
 
@@ -31,17 +31,21 @@ def silent(done: int, total: int) -> None:
 
 
 class Operator(Protocol):
-    """A symmetric matrix (P, P): called with v (K, P), any precision, it gives H v (K, P). ``dtype`` is how exactly."""
+    """A symmetric matrix (P, P): called with v (K, P), any precision, it gives H v (K, P). ``dtype`` is how exactly,
+    ``at_once`` how large a K it likes."""
 
     size: int
     device: torch.device
     dtype: torch.dtype
+    at_once: int
 
     def __call__(self, v: Tensor) -> Tensor: ...
 
 
 class Written:
     """A matrix (P, P) that is written out, as an operator."""
+
+    at_once = BATCH
 
     def __init__(self, matrix: Tensor):
         self.matrix, self.size, self.device, self.dtype = matrix, len(matrix), matrix.device, matrix.dtype
@@ -55,7 +59,7 @@ class Scaled:
 
     def __init__(self, operator: Operator, scales: Tensor):
         self.operator, self.size, self.device, self.dtype = operator, operator.size, operator.device, operator.dtype
-        self.scales = scales.to(operator.device, torch.float64)
+        self.scales, self.at_once = scales.to(operator.device, torch.float64), operator.at_once
 
     def __call__(self, v: Tensor) -> Tensor:
         return self.scales * self.operator(self.scales * v.to(self.scales)).double()
@@ -216,7 +220,7 @@ class _Counted:
 
     def __call__(self, probes: Tensor) -> Tensor:
         made = []
-        for part in probes.split(BATCH):
+        for part in probes.split(self.operator.at_once):
             product = _finite(self.operator(part).double())
             form = part @ product.T
             size = float((part.norm(dim=1) * product.norm(dim=1)).max()) / self.operator.size**0.5

@@ -11,6 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from landscape.geometry import precision
 from landscape.networks.accelerator import Room, numbers
 from landscape.networks.net import Buffers
 from landscape.posteriors.stack import Stack
@@ -30,12 +31,16 @@ class Likelihood:
     them fixed. Derivatives take statistics as constants: exact with fixed ones; with re-estimated ones the value is exact
     and the gradient leaves out how the statistics move (a Metropolis step keeps a chain exact nevertheless, since leapfrog
     is reversible and keeps volume with any force). On a CPU many networks are shared among one thread a core; on a GPU as
-    many go at once as fit into its memory, and nothing waits for it.
+    many go at once as fit into its memory, and nothing waits for it. The task's precision decides on the numbers of
+    weights, inputs and activations (``task`` is it in them); in all of them losses of examples are summed in float64, and
+    gradients of parts of the data in float32 or better.
     """
 
     def __init__(self, task: Task, buffers: Buffers | None = None, threads: int | None = None):
-        self.task, self.buffers = task, buffers
-        self.x, self.y = task.splits["train"]
+        self.precision = precision.name_of(task)
+        self.task = precision.in_precision(task, precision.PRECISIONS.get(self.precision, task.dtype))
+        self.buffers = buffers if self.task is task else precision.cast_buffers(buffers, self.task.dtype)
+        self.x, self.y = self.task.splits["train"][0], task.splits["train"][1]  # losses are wide: targets are not rounded
         self.device = self.x.device
         self.threads = 1 if self.device.type != "cpu" else threads or len(os.sched_getaffinity(0))
         self.room = Room(self.device, MOST) if self.device.type == "cuda" else None
@@ -53,7 +58,8 @@ class Likelihood:
         return self._shared(lambda part: (self._sums(part, None, False)[0],), self._own(w))[0]
 
     def gradients(self, w: Tensor, examples: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """``((N,), (N, P))``, float64 and the task's precision; with ``examples`` (B,) estimated from these, times n / B."""
+        """``((N,), (N, P))``, float64 and the task's numbers, float32 where those are half of it; with ``examples`` (B,)
+        estimated from these, times n / B."""
         value, gradient = self._shared(lambda part: self._sums(part, examples, True), self._own(w))
         scale = 1.0 if examples is None else len(self) / len(examples)
         return (value, gradient) if scale == 1 else (value * scale, gradient * scale)
@@ -64,7 +70,7 @@ class Likelihood:
     def _shared(self, work, w: Tensor) -> tuple[Tensor, ...]:
         """The work on all networks, divided among threads where there are enough of them."""
         if self.room is not None:
-            with numbers(self.device):
+            with numbers(self.device, tf32=self.precision == "tf32"):
                 found = self.room.parts(len(w), lambda part: work(w[part]))
             return tuple(torch.cat(pieces) for pieces in zip(*found, strict=True))
         with one_thread(self.device):
@@ -80,7 +86,8 @@ class Likelihood:
     def _sums(self, w: Tensor, examples: Tensor | None, slopes: bool) -> tuple[Tensor, ...]:
         """Summed log-likelihoods (n,) and, with ``slopes``, their gradients (n, P)."""
         value = torch.zeros(len(w), dtype=torch.float64, device=self.device)
-        gradient = torch.zeros_like(w) if slopes else None
+        wide = torch.promote_types(w.dtype, torch.float32)  # parts are added without being rounded to a few bits
+        gradient = torch.zeros_like(w, dtype=wide) if slopes else None
         for part, chosen, buffers in self._pieces(w, examples):
             found = self._dense(w[part], chosen, slopes) if self._stack else self._module(w[part], chosen, buffers, slopes)
             value[part] -= found[0]

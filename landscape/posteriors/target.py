@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import BadInput, unknown
+from landscape.geometry.precision import LOWER
 from landscape.geometry.surface import Evaluator
 from landscape.networks.net import Buffers
 from landscape.posteriors.likelihood import Likelihood, one_thread
@@ -150,8 +151,9 @@ class Posterior(Target):
     ``prior`` says what is N(0, prior_std^2): the ``coordinates`` z, or the ``weights`` lift(z) (the density of the weights'
     prior along the space; on a subspace that is a Gaussian over z, too, with its mean where the space comes nearest to
     zero). The task's weight decay is not used: the prior takes its place. ``buffers`` hold BatchNorm's statistics fixed;
-    without them they are re-estimated at every point (see ``Likelihood`` for what gradients then are).
-    Raises BadInput for a temperature or a prior's standard deviation that is not above zero.
+    without them they are re-estimated at every point (see ``Likelihood`` for what gradients then are). Networks are
+    evaluated in the task's ``precision``; coordinates, prior and sums stay what they are (``rounding`` measures what that
+    does). Raises BadInput for a temperature or a prior's standard deviation that is not above zero.
     """
 
     def __init__(self, task: Task, space: Space, prior_std: float, temperature: float = 1.0,
@@ -178,7 +180,13 @@ class Posterior(Target):
         over = ("the weights, along the space" if self.prior == "weights" else
                 "the weights' distances from the origin" if self.space.kind == "weights" else "the coordinates")
         return (f"Temperature {self.temperature:g} divides the log-likelihood summed over {self.examples:,} training "
-                f"examples (nats); the prior, not tempered, is normal: mean 0, deviation {self.prior_std:g} on {over}.")
+                f"examples (nats); the prior, not tempered, is normal: mean 0, deviation {self.prior_std:g} on {over}."
+                + f" Networks are evaluated in {self.precision}." * (self.precision in LOWER))
+
+    @property
+    def precision(self) -> str:
+        """The numbers networks are evaluated in, one of ``geometry.precision.PRECISIONS``."""
+        return self.likelihood.precision
 
     @cached_property
     def normal_prior(self) -> Normal:

@@ -73,11 +73,12 @@ class Bill:
         """Networks that are evaluated directly."""
         self._evaluated(stage, sum(map(self.probe.network, splits)), networks, splits)
 
-    def follow(self, stage: str, calls: float, chains: int, dimension: int, gradients: bool) -> None:
+    def follow(self, stage: str, calls: float, chains: int, dimension: int, gradients: bool,
+               precision: str = "float32") -> None:
         """Steps of chains side by side."""
         timed = self.probe.gradient if gradients else self.probe.proposal
         n = len(self.task.splits["train"][0])
-        self._add(stage, timed(chains, dimension) * calls, (BACKWARD if gradients else 1) * n * chains * calls)
+        self._add(stage, timed(chains, dimension, precision) * calls, (BACKWARD if gradients else 1) * n * chains * calls)
         self.counts["gradients" if gradients else "evaluations"] += calls * chains
         self.hold(chains * (4 if gradients else 2) * self.vector)
 

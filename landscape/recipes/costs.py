@@ -139,7 +139,7 @@ def _inferred(s: Inference, bill: Bill, networks: int) -> None:
     known, points = catalog.METHODS["ess"].defaults, len(s.temperatures) + len(s.prior_stds)
     chains, warmup = s.chains or known["chains"], known["warmup"] if s.warmup is None else s.warmup
     if points:
-        bill.follow("sweeps", points * PROPOSALS * (warmup + s.side_draws), chains, s.dimension, False)
+        bill.follow("sweeps", points * PROPOSALS * (warmup + s.side_draws), chains, s.dimension, False, s.precision)
         bill.judge("sweeps", points * min(s.side_draws * chains, s.averaged), BOTH)
 
 
@@ -156,13 +156,14 @@ def _method(s: Inference, label: Label, bill: Bill, repeats: int) -> float:
     given = known | label.options(s)
     draws, chains, warmup = given.get("draws", 1), given.get("chains", 1), given.get("warmup", 0)
     dimension, stage, kept = 0 if label.over == "weights" else s.dimension, label.title, draws * given.get("thin", 1)
+    low = s.precision  # of chains
     follow = {
-        "ess": lambda: bill.follow(stage, repeats * PROPOSALS * (warmup + kept), chains, dimension, False),
-        "metropolis": lambda: bill.follow(stage, repeats * (warmup + kept), chains, dimension, False),
-        "hmc": lambda: bill.follow(stage, repeats * given["most_steps"] * (warmup + kept), chains, dimension, True),
-        "nuts": lambda: bill.take(stage, repeats * chains * (warmup + kept) * bill.probe.draw("nuts", dimension)),
+        "ess": lambda: bill.follow(stage, repeats * PROPOSALS * (warmup + kept), chains, dimension, False, low),
+        "metropolis": lambda: bill.follow(stage, repeats * (warmup + kept), chains, dimension, False, low),
+        "hmc": lambda: bill.follow(stage, repeats * given["most_steps"] * (warmup + kept), chains, dimension, True, low),
+        "nuts": lambda: bill.take(stage, repeats * chains * (warmup + kept) * bill.probe.draw("nuts", dimension, low)),
         "sgld": lambda: bill.follow(stage, repeats * (warmup + draws * given["cycle"] / given["per_cycle"]), chains,
-                                    dimension, True),
+                                    dimension, True, low),
         "vi": lambda: bill.follow(stage, repeats * FITTED * given["steps"], given["samples"], dimension, True),
         "flow": lambda: (bill.follow(stage, repeats * FITTED * GAUSSIAN_STEPS, 16, dimension, True),
                          bill.follow(stage, repeats * FITTED * given["steps"], given["samples"], dimension, True)),

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -136,32 +137,32 @@ class Probe:
         several = self._near(8)
         return self._once(("network", split), lambda: self._timed(lambda: self.task.evaluate(several, split)) / len(several))
 
-    def proposal(self, chains: int, dimension: int) -> float:
+    def proposal(self, chains: int, dimension: int, precision: str = "float32") -> float:
         """Of a step of slice sampling: a value of the posterior for each chain in a subspace (0 dimensions: all weights)."""
         def measured() -> float:
-            target, z = self._target(chains, dimension)
+            target, z = self._target(chains, dimension, precision)
             state = ess._Chains(target, z, torch.Generator().manual_seed(0))
             return self._timed(state.propose)
 
-        return self._once(("proposal", chains, dimension), measured)
+        return self._once(("proposal", chains, dimension, precision), measured)
 
-    def gradient(self, chains: int, dimension: int) -> float:
+    def gradient(self, chains: int, dimension: int, precision: str = "float32") -> float:
         """The same with its gradient."""
         def measured() -> float:
-            target, z = self._target(chains, dimension)
+            target, z = self._target(chains, dimension, precision)
             return self._timed(lambda: target.value_and_gradient(z))
 
-        return self._once(("gradient", chains, dimension), measured)
+        return self._once(("gradient", chains, dimension, precision), measured)
 
-    def draw(self, name: str, dimension: int) -> float:
+    def draw(self, name: str, dimension: int, precision: str = "float32") -> float:
         """Of one draw of one chain of a sampler whose steps cannot be counted before, its warm-up's like its others."""
         def measured() -> float:
-            target = self._target(1, dimension)[0]
+            target = self._target(1, dimension, precision)[0]
             few = {"draws": 4, "warmup": 4, "chains": 1}
             return self._timed(lambda: method.infer(name, method.Given(target=target), **few,
                                                     generator=torch.Generator().manual_seed(0))) / 8
 
-        return self._once(("draw", name, dimension), measured)
+        return self._once(("draw", name, dimension, precision), measured)
 
     def product(self, examples: int) -> float:
         """Of the Hessian on so many training examples with a vector."""
@@ -196,10 +197,10 @@ class Probe:
         drawn = torch.randn(count, len(self.w), generator=torch.Generator().manual_seed(1)).to(self.w)
         return self.w + drawn * (SHARE * self.w.norm() / len(self.w) ** 0.5)
 
-    def _target(self, chains: int, dimension: int) -> tuple[Posterior, Tensor]:
+    def _target(self, chains: int, dimension: int, precision: str) -> tuple[Posterior, Tensor]:
         g = torch.Generator().manual_seed(0)
         space = random_space(self.w.cpu(), dimension, g) if dimension else weight_space(self.w)
-        target = Posterior(self.task, space, 1.0)
+        target = Posterior(replace(self.task, precision=precision), space, 1.0)
         drawn = torch.randn(chains, target.ndim, generator=g, dtype=torch.float64)
         return target, (drawn * (SHARE * float(self.w.norm()) / target.ndim**0.5)).to(target.device)
 

@@ -24,8 +24,9 @@ class Task:
     squared norm; ``loss`` is nll + penalty, the objective that is trained. ``batch`` is how many examples a module that is
     no stack of linear layers is given at a time (None: as many as there are, or as the evaluator likes). With
     ``own_statistics`` the one batch for BatchNorm is the test set itself (nothing else was given): a network is then
-    judged with the statistics of the very examples it is judged on. ``precision`` is what surfaces are computed in, empty
-    for that of the data: ``tf32`` or ``bfloat16`` (see ``geometry.precision``); single networks are judged as ever.
+    judged with the statistics of the very examples it is judged on. ``precision`` is what surfaces and densities of
+    posteriors are computed in, empty for that of the data: ``tf32`` or ``bfloat16`` (see ``geometry.precision``); single
+    networks are judged as ever.
     """
 
     net: Net

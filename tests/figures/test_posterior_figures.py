@@ -20,8 +20,9 @@ from landscape.figures import (
     sweep,
     theatre,
     traces,
+    truth,
 )
-from landscape.results import Predictive, Samples, Summary, Surface
+from landscape.results import Predictive, Samples, Series, Summary, Surface
 
 
 def gaussian(n: int = 201, far: float = 5.0) -> Surface:
@@ -212,6 +213,21 @@ def test_verdicts():
     assert traces.verdict(failed) == ("The flow diverged.", False)
     live = inferred.samples("ess", final=False, done=1, total=4, rhat=None, function=None)
     assert traces.verdict(live) == ("25% of the way", True)
+
+
+def test_a_density_that_was_rounded_is_said_and_doubted_before_its_chains_agree():
+    little = inferred.samples("hmc", rounding={"sd": 0.03, "trusted": True, "said": "Off by 0.03 nats."})
+    assert traces.verdict(little) == ("The chains agree (R-hat 1.004).", True)
+    assert truth.rounded(little.info) == [("Off by 0.03 nats.", True)]
+    assert dict(traces.facts(little))["log density error"] == "0.03"
+    much = inferred.samples("hmc", rounding={"sd": None, "trusted": False, "said": "Off: WARNING."})
+    assert traces.verdict(much) == ("Off: WARNING. The chains agree (R-hat 1.004).", False)
+    assert "log density error" not in dict(traces.facts(much))
+    assert truth.rounded(inferred.samples("hmc").info) == []
+    swept = Series(np.array([1.0, 2.0]), {"log_density_error": np.array([0.2, np.nan])}, {"precision": "bfloat16"})
+    said = "networks evaluated in bfloat16, log densities off by at most 0.2 nats (sd over draws)"
+    assert sweep.rounded_in_words(swept) == said
+    assert sweep.rounded_in_words(Series(swept.x, swept.values, {})) == ""
 
 
 def test_draws_against_the_grid_in_words():

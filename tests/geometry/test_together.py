@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
+from waiting import nothing_waits
 
 from landscape.data import load
 from landscape.errors import BadInput
@@ -84,26 +84,14 @@ def test_a_network_that_does_not_fit_is_told(monkeypatch):
         evaluator(grid())
 
 
-WAITING = ("item", "cpu", "numpy", "tolist", "__bool__", "__float__", "__int__", "__index__", "nonzero")
-
-
-class Waits(TorchFunctionMode):
-    """Raises at whatever would wait for a device."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        name = getattr(function, "__name__", "")
-        assert name not in WAITING, name
-        return function(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize(("network", "norm"), [("mlp", "none"), ("conv", "none"), ("conv", "batch")])
 def test_nothing_waits_for_the_device_within_a_chunk(network, norm):
     task = task_of("digits", network, norm)
     evaluator, z = Evaluator(task, plane_of(task.net), way="together"), torch.tensor(grid(8))
-    with Waits():
+    with nothing_waits():
         found = evaluator.on_device(z)
     assert np.array_equal(found[0].numpy(), evaluator(z.numpy())["train_nll"])
-    with pytest.raises(AssertionError, match="item"), Waits():
+    with pytest.raises(AssertionError, match="item"), nothing_waits():
         found[0, 0].item()
 
 

@@ -16,7 +16,7 @@ def test_without_a_gpu_one_row_says_so():
 
 def test_its_code_runs():
     tiny = gpu.Size(examples=60, side=64, cells=3, widths=(16, 8), channels=(4, 4), networks=4, epochs=1, chains=4, steps=2,
-                    rounds=1)
+                    vectors=6, rounds=1)
     rows = {(row.workload, row.method): row for row in gpu.rows("cpu", tiny)}
     grids = [row for (name, _), row in rows.items() if "grid" in name]
     assert [row.method for row in grids] == ["float32", "tf32", "bfloat16"] * 2
@@ -25,4 +25,9 @@ def test_its_code_runs():
         assert row.max_rel_error < (0.05 if row.method == "bfloat16" else 1e-5)
         assert row.met in (True, None)
     assert all(row.ratio > 0 for row in rows.values())
-    assert len(rows) == 8
+    hessians = [row for (name, _), row in rows.items() if "hessian" in name]
+    assert [row.max_rel_error < 1e-4 for row in hessians] == [True, True]
+    lower = {how: row for (name, how), row in rows.items() if "hmc" in name and how != "all at once"}
+    assert lower["tf32"].max_rel_error < 1e-4 < lower["bfloat16"].max_rel_error < 0.1
+    assert "log density is off by" in lower["bfloat16"].note
+    assert len(rows) == 12

@@ -7,9 +7,14 @@ import pytest
 import torch
 from on_both import NETWORKS, plane_of, task_of, trained
 
+from landscape.geometry import spectrum
+from landscape.geometry.curvature import Objective
 from landscape.geometry.surface import Evaluator
 from landscape.networks.accelerator import numbers
+from landscape.posteriors import method
 from landscape.posteriors.likelihood import Likelihood
+from landscape.posteriors.method import Given
+from landscape.posteriors.rounding import measured
 from landscape.posteriors.space import random_space
 from landscape.posteriors.target import Posterior
 from landscape.training import sgd
@@ -129,6 +134,68 @@ def test_lower_precision_tells_its_error(name):
     evaluator(grid(20))
     assert evaluator.said["checked"] == 5
     assert 0 < evaluator.said["off"] < 0.05
+
+
+@pytest.mark.parametrize("name", ["tf32", "bfloat16"])
+@pytest.mark.parametrize(("network", "norm"), NETWORKS[:2])
+def test_chains_in_lower_precision_tell_their_error(network, norm, name):
+    task = replace(task_of(network, norm, "cuda"), precision=name)
+    target = Posterior(task, random_space(0.1 * torch.ones(task.net.size), 2, torch.Generator().manual_seed(0)), 1.0, 100.0)
+    draws = method.infer("hmc", Given(target=target), generator=torch.Generator().manual_seed(1), draws=10, warmup=10,
+                         chains=4, most_steps=4)
+    found = measured(target, draws.flat, gradients=True)
+    assert 0 < found.sd < 1
+    assert 0 < found.gradient < 0.1
+    assert "CPU" not in found.said
+
+
+@pytest.mark.parametrize("name", ["tf32", "bfloat16"])
+@pytest.mark.parametrize(("network", "norm"), NETWORKS)
+def test_nothing_waits_within_a_gradient_in_lower_precision(network, norm, name, strict):
+    task = replace(task_of(network, norm, "cuda"), precision=name)
+    likelihood, w = Likelihood(task), 0.3 * torch.randn(6, task.net.size, generator=torch.Generator().manual_seed(0)).cuda()
+    likelihood.gradients(w)
+    strict()
+    likelihood.gradients(w)
+
+
+def hessian_of(network, norm, device, dtype=torch.float64):
+    """At one network, with statistics held fixed, and eight vectors."""
+    task = task_of(network, norm, device)
+    g = torch.Generator().manual_seed(0)
+    w = (0.3 * torch.randn(task.net.size, generator=g)).to(device)
+    buffers = task.buffers(w) if task.net.batchnorm else None
+    v = torch.randn(8, task.net.size, generator=g, dtype=torch.float64).to(device)
+    return Objective(task, buffers=buffers, dtype=dtype).hessian(w), v
+
+
+@pytest.mark.parametrize(("network", "norm"), NETWORKS)
+def test_products_with_the_hessian_equal_those_of_the_cpu(network, norm):
+    (here, v), (there, _) = hessian_of(network, norm, "cpu"), hessian_of(network, norm, "cuda")
+    assert there.refused is None
+    assert there.at_once > here.at_once
+    expected = here(v)
+    near = {"rtol": 1e-4, "atol": 1e-5 * float(expected.abs().max())} if norm == "batch" else {"rtol": 1e-8, "atol": 1e-10}
+    torch.testing.assert_close(there(v.cuda()).cpu(), expected, **near)  # statistics are estimated in float32
+    tops = [spectrum.eigenvalues(h, 2, generator=torch.Generator().manual_seed(0)).values for h in (here, there)]
+    np.testing.assert_allclose(tops[1], tops[0], rtol=1e-4 if norm == "batch" else 1e-8)
+
+
+@pytest.mark.parametrize(("network", "norm"), NETWORKS)
+def test_nothing_waits_within_a_product_with_the_hessian(network, norm, strict):
+    hessian, v = hessian_of(network, norm, "cuda", torch.float32)
+    hessian(v)  # measures how many fit
+    strict()
+    hessian(v)
+
+
+def test_memory_that_runs_out_halves_the_vectors(little):
+    hessian, v = hessian_of("conv", "none", "cuda", torch.float32)
+    expected = hessian(v)
+    hessian.several.room.size, many = 64, v.repeat(8, 1)  # as if more had been free when it was measured
+    little(24 * 2**20)
+    torch.testing.assert_close(hessian(many)[:8], expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+    assert hessian.several.room.halved > 0
 
 
 def test_float32_is_float32_within_and_left_as_it_was_without():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from on_both import NETWORKS, task_of, trained
 
+from landscape.geometry.curvature import Objective
 from landscape.networks.accelerator import Room
 from landscape.posteriors import method
 from landscape.posteriors.likelihood import Likelihood
@@ -104,6 +105,17 @@ def test_chains_go_on_when_memory_runs_out(monkeypatch):
     target.likelihood.room = Room(CPU, 4)
     torch.testing.assert_close(draws(), expected, rtol=1e-6, atol=1e-9)
     assert target.likelihood.room.size == 2
+
+
+@pytest.mark.parametrize(("network", "norm"), NETWORKS)
+def test_products_with_the_hessian_together_equal_those_in_turn(network, norm):
+    task = task_of(network, norm)
+    w = 0.3 * torch.randn(task.net.size, generator=torch.Generator().manual_seed(0))
+    buffers = task.buffers(w) if task.net.batchnorm else None
+    alone, several = (Objective(task, buffers=buffers, dtype=torch.float64, together=t).hessian(w) for t in (False, True))
+    v = torch.randn(5, task.net.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    several.several.room = Room(CPU, 3)
+    torch.testing.assert_close(several(v), alone(v), rtol=1e-10, atol=1e-12)
 
 
 def test_slices_are_evaluated_on_the_device(monkeypatch):

@@ -1,15 +1,18 @@
 """SGD's walk and its averages on small tasks: exact places, equal ends, sums that add up, jobs that go on."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from landscape.geometry.curvature import Hessian, Objective
 from landscape.recipes import averaging, opening
 from landscape.recipes.averaged import width
 from landscape.recipes.averaged.pictures import MEAN_OF_THREE
 from landscape.recipes.places import places_of
+from landscape.recipes.training import problem
 from landscape.results import METRICS
 from landscape.runs import Library
 from landscape.runs.context import Reader
@@ -289,3 +292,20 @@ def test_a_mark_opens_as_it_was_drawn(moons, places):
     third = opening.opened(places, {"run": key, "path": "line", "t": 1 / 3})
     assert third.distances["W_SWA"] < 1e-5
     assert third.values["train_nll"] == pytest.approx(swa.values["train_nll"], rel=1e-5)
+
+
+def test_hessian_vectors_that_go_one_by_one_on_a_gpu_are_noted(monkeypatch):
+    """The way of GPUs is asked for; a module that refuses it is multiplied all the same, to the same numbers."""
+    s = parse("averaging", SMALL)
+    p = problem(s)
+    w, task = p.task.net.initial, width.judged_on(s, p.task)
+    found, notes = [], []
+    for refused in (None, "no rule for its operation", "no rule for its operation"):
+        monkeypatch.setattr(width, "Objective", partial(Objective, together=True))
+        monkeypatch.setattr(Hessian, "_tried", lambda self, why=refused: why)
+        found.append(width.row(s, p.task, task, w, 1.0, lambda done, total: None, notes))
+    assert notes == ["Vectors were multiplied with the Hessian one by one: no rule for its operation."]
+    for measure in ("eigenvalues", "trace"):
+        one, other = (np.array([c["value"] for c in (f[measure] if isinstance(f[measure], list) else [f[measure]])])
+                      for f in found[:2])
+        np.testing.assert_allclose(one, other, rtol=1e-3)

@@ -293,3 +293,18 @@ for run in ("", *{list(KEYS.values())!r}):
     assert not app.error, app.error
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+
+
+def test_chains_in_a_lower_precision_say_how_far_off_they_are(tmp_path, monkeypatch):
+    results = inferred.results("classification")
+    name = next(name for name in results if name.startswith("samples:ess"))
+    told = {"sd": 0.02, "trusted": True, "said": "Networks evaluated in bfloat16: off by 0.02 nats."}
+    for trusted in (True, False):
+        home = tmp_path / str(trusted)
+        one = results[name]
+        rounded = replace(one, info=one.info | {"rounding": told | {"trusted": trusted}})
+        fill(home, results | {name: rounded}, "classification", precision="bfloat16")
+        app = page(monkeypatch, home, run=KEYS["classification"])
+        shown = [e.value for e in (app.caption if trusted else app.error) if "off by 0.02 nats" in str(e.value)]
+        assert len(shown) == 2  # under the stage and under the traces
+        assert (":red[Networks evaluated in bfloat16" in said(app)) == (not trusted)

@@ -63,7 +63,7 @@ def widths(s: Averaging, walk: Walked, context) -> dict:
             context.progress("width", done - 1 + min(1.0, products / most), total)
 
         try:
-            found = row(s, walk.task, task, w, norm, progress)
+            found = row(s, walk.task, task, w, norm, progress, notes)
         except BadInput as error:
             notes.append(f"{name}: {error}")
             found = {}
@@ -94,11 +94,14 @@ def judged_on(s: Averaging, task: Task) -> Task:
     return replace(task, splits=task.splits | {"train": (x[: s.hessian_examples], y[: s.hessian_examples])})
 
 
-def row(s: Averaging, whole: Task, task: Task, w: Tensor, norm: float, progress) -> dict:
-    """Every measure of one network (P,); ``task`` has the examples for curvature, ``whole`` those for rays."""
+def row(s: Averaging, whole: Task, task: Task, w: Tensor, norm: float, progress, notes: list[str]) -> dict:
+    """Every measure of one network (P,); ``task`` has the examples for curvature, ``whole`` those for rays. ``notes`` gets
+    what is to be known of how they were computed."""
     w = w.to(task.splits["train"][0])
     objective = Objective(task, penalty=False, buffers=task.buffers(w) if task.net.batchnorm else None)
     hessian, decay, found = objective.hessian(w), task.weight_decay, {}
+    slow = f"Vectors were multiplied with the Hessian one by one: {hessian.refused}." if hessian.refused else ""
+    notes += [slow] if slow and slow not in notes else []
     if s.hessian:
         spectrum = eigenvalues(hessian, min(s.hessian, hessian.size), generator=generator(s.ray_seed, EIGEN),
                                progress=progress)

@@ -11,7 +11,8 @@ from torch import Tensor
 from landscape.errors import BadInput, Diverged
 from landscape.posteriors import method
 from landscape.posteriors.diagnostics import Diagnosis, diagnose, function_values, rank_histograms
-from landscape.posteriors.method import Draws
+from landscape.posteriors.method import Draws, Given
+from landscape.posteriors.rounding import measured
 from landscape.posteriors.swag import moments
 from landscape.recipes.averaged.table import spread
 from landscape.recipes.inferred import draws as kept
@@ -80,7 +81,8 @@ def _computed(ground: Ground, label: Label, theatre: Theatre, context) -> dict:
         seeds.append([ground.walk.seeds[i] for i in networks])
         found.append({m: predicted.values.get(m) for m in METRICS}
                      | {"gap_ratio": (predicted.info.get("gap") or {}).get("ratio"), "cpu_seconds": spent}
-                     | {name: draws.info.get(name) for name in EVALUATIONS})
+                     | {name: draws.info.get(name) for name in EVALUATIONS} | _errors(draws))
+        told |= _rounded(told, draws)
     save_outputs(label.name, outputs, context)
     row = named(ground, label) | {"n": len(found), "failed": None, "lost": lost, "seeds": seeds}
     return row | told | over_replicates(found)
@@ -112,8 +114,28 @@ def _inferred(ground: Ground, label: Label, replicate: int, networks: tuple[int,
     first = replicate == 0 and label.over != "networks"
     info = named(ground, label) | _target(label, given.target)
     live = kept.Live(ground, label, context, stage(label), given.target.space if first else None, info)
-    return method.infer(label.method, given, generator=label.generator(ground.settings, replicate), watch=live,
-                        **label.options(ground.settings))
+    draws = method.infer(label.method, given, generator=label.generator(ground.settings, replicate), watch=live,
+                         **label.options(ground.settings))
+    return checked(ground, label, given, draws)
+
+
+def checked(ground: Ground, label: Label, given: Given, draws: Draws) -> Draws:
+    """The draws; their info says how far their densities are ``rounding``, where they were computed in a lower precision."""
+    if ground.precision(label):
+        draws.info["rounding"] = measured(given.target, draws.flat, draws.info["gradient_evaluations"] > 0).values
+    return draws
+
+
+def _errors(draws: Draws) -> dict[str, float | None]:
+    """Of the rounding of one replicate, what is averaged over all; empty where nothing was rounded."""
+    found = draws.info.get("rounding")
+    return {} if found is None else {"log_density_error": found["sd"], "gradient_error": found["gradient"]}
+
+
+def _rounded(told: dict, draws: Draws) -> dict:
+    """``rounding`` of a row: that of the replicate in which the densities are farthest off; empty where there is none."""
+    found = [each for each in (told.get("rounding"), draws.info.get("rounding")) if each is not None]
+    return {"rounding": max(found, key=lambda each: np.inf if each["sd"] is None else each["sd"])} if found else {}
 
 
 def _target(label: Label, target) -> dict:
@@ -129,15 +151,18 @@ def _first(ground: Ground, label: Label, theatre: Theatre, draws: Draws, context
     plane, residual = kept.on_stage(ground.stage, draws.space, flat.double())
     judged = _diagnosed(ground, label, draws)
     exact = theatre.compared(label, draws)
-    target = _target(label, ground.target(draws.space)) if label.over != "networks" else {}
+    target = {}
+    if label.over != "networks":
+        target = _target(label, ground.target(draws.space, precision=ground.precision(label)))
     ellipses = _ellipses(ground, label, plane)
-    told = _told(judged, draws, exact)
+    told = _told(judged, draws, exact) | _rounded({}, draws)
+    rounded = [told["rounding"]["said"]] if told.get("rounding") else []
     info = named(ground, label) | target | told | {
         "final": True, "done": 1, "total": 1, "chains": chains, "draws": count, "thinned": len(rows),
         "step_size": _number(draws.info.get("step_size")), "divergences": judged.divergences,
         "ellipses": ellipses, "ellipse": ellipses[0] if len(ellipses) == 1 else None,
         "cpu_seconds": spent, "seconds": draws.info.get("seconds"),
-        "verdict": " ".join(judged.said) or None, "said": [*draws.info.get("said", []), *judged.said]}
+        "verdict": " ".join(judged.said) or None, "said": [*draws.info.get("said", []), *judged.said, *rounded]}
     subspace = draws.space.kind != "weights"
     context.save_weights(kept.weights_name(label.name), kept.stored(draws, rows))
     context.save(f"samples:{label.name}", Samples(

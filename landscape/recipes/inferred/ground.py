@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from torch import Tensor
 
 from landscape.errors import BadInput
 from landscape.geometry.curves import Curve
+from landscape.geometry.precision import LOWER
 from landscape.posteriors.method import Given
 from landscape.posteriors.space import Space, curve_space, pca_space, random_space, weight_space
 from landscape.posteriors.target import Posterior as Target
@@ -95,12 +96,19 @@ class Ground:
                            "weights_prior_std.")
         return (len(self.task.splits["train"][0]) * decay) ** -0.5
 
-    def target(self, space: Space, temperature: float | None = None, prior_std: float | None = None) -> Target:
-        """The posterior over a space, at the settings' temperature and prior unless others are given."""
-        s = self.settings
+    def precision(self, label: Label) -> str:
+        """What a method's densities are computed in: chains in that of the settings, what is fitted by differences of
+        gradients in that of the task."""
+        return self.settings.precision if label.chains and self.settings.precision in LOWER else ""
+
+    def target(self, space: Space, temperature: float | None = None, prior_std: float | None = None,
+               precision: str = "") -> Target:
+        """The posterior over a space, at the settings' temperature and prior unless others are given; in the task's own
+        numbers unless a lower ``precision`` is given."""
+        s, task = self.settings, replace(self.task, precision=precision) if precision else self.task
         whole = space.kind == "weights"
         std = prior_std or (self.weights_prior_std if whole else s.prior_std)
-        return Target(self.task, space, std, temperature or s.temperature, "weights" if whole else s.prior)
+        return Target(task, space, std, temperature or s.temperature, "weights" if whole else s.prior)
 
     def given(self, label: Label, networks: tuple[int, ...], temperature: float | None = None,
               prior_std: float | None = None) -> Given:
@@ -108,7 +116,7 @@ class Ground:
         first, target = networks[0], None
         if label.over != "networks":
             target = self.target(weight_space(self.walk.w_sgd[first]) if label.over == "weights" else
-                                 self.own(label.subspace, first), temperature, prior_std)
+                                 self.own(label.subspace, first), temperature, prior_std, self.precision(label))
         return Given(target, self.task, self.walk.trajectories(networks), self.walk.w_sgd[list(networks)])
 
     def own(self, kind: str, i: int = 0) -> Space:

@@ -9,7 +9,7 @@ from landscape.errors import BadInput
 from landscape.posteriors import method
 from landscape.posteriors.predictive import average
 from landscape.recipes.inferred.averages import predictive
-from landscape.recipes.inferred.drawing import FAILURES, averaged
+from landscape.recipes.inferred.drawing import FAILURES, averaged, checked
 from landscape.recipes.inferred.ground import Ground, ground_of
 from landscape.recipes.inferred.labels import COMPARED_BY, Label
 from landscape.recipes.spread import Sent, Work, spread
@@ -17,7 +17,7 @@ from landscape.results import Series
 
 METRICS = ("nll", "error", "ece")
 FIRST_STREAM = 2000  # of the random numbers of the points of a sweep
-COLUMNS = (*(f"test_{m}" for m in METRICS), "train_nll", "gap_ratio", "spread")
+COLUMNS = (*(f"test_{m}" for m in METRICS), "train_nll", "gap_ratio", "spread", "log_density_error")
 SWEPT = {"temperature": "temperatures", "prior": "prior_stds"}
 
 
@@ -40,7 +40,8 @@ def _label(ground: Ground) -> Label:
 
 def _swept(ground: Ground, kind: str, values: tuple[float, ...], context) -> Series:
     s, points = ground.settings, np.arange(len(values))
-    alike = ground.task.splits["train"][0].device.type == "cpu"
+    rounded = ground.precision(_label(ground))
+    alike = ground.task.splits["train"][0].device.type == "cpu" and not rounded  # processors differ in what they round
     work = Work(lambda ks, progress: _points(ground, kind, ks, progress), elsewhere if alike else None, lambda: (
         Sent((kind, torch.get_num_threads()), tuple), context.reading()), batch=1)
     columns, said = {name: np.full(len(values), np.nan) for name in COLUMNS}, [""] * len(values)
@@ -57,7 +58,8 @@ def _swept(ground: Ground, kind: str, values: tuple[float, ...], context) -> Ser
         "x": unit, "label": _label(ground).name, "subspace": s.subspace, "seed": ground.walk.seeds[0],
         "said": [ground.missing] if ground.missing else [text for text in said if text],
         "marked": s.temperature if kind == "temperature" else s.prior_std, "prior_std": s.prior_std,
-        "temperature": s.temperature, "data": {split: len(x) for split, (x, _) in ground.task.splits.items()}})
+        "temperature": s.temperature, "data": {split: len(x) for split, (x, _) in ground.task.splits.items()}}
+        | ({"precision": rounded} if rounded else {}))
 
 
 def elsewhere(told: tuple[str, int], reader):
@@ -85,24 +87,29 @@ def _points(ground: Ground, kind: str, ks: np.ndarray, progress) -> dict[str, np
         value = getattr(s, SWEPT[kind])[k]
         given = {"temperature": value} if kind == "temperature" else {"prior_std": value}
         try:
-            rows.append(_at(ground, given, k, lambda done, total, i=i: progress(i + done / total, len(ks))))
-            said.append("")
+            row, doubt = _at(ground, given, k, lambda done, total, i=i: progress(i + done / total, len(ks)))
+            rows.append(row)
+            said.append(f"At {value:g}: {doubt}" if doubt else "")
         except FAILURES as error:
             rows.append({})
             said.append(f"At {value:g}: {error}")
     return {name: np.array([row.get(name, np.nan) for row in rows]) for name in COLUMNS} | {"said": np.array(said)}
 
 
-def _at(ground: Ground, given: dict, k: int, progress) -> dict[str, float]:
+def _at(ground: Ground, given: dict, k: int, progress) -> tuple[dict[str, float], str]:
+    """The numbers at one value, and why they are not to be trusted, if so."""
     label = _label(ground)
+    own = ground.given(label, (0,), **given)
     options = label.options(ground.settings) | {"draws": ground.settings.side_draws}
     generator = label.generator(ground.settings, FIRST_STREAM + k)
-    draws = method.infer(label.method, ground.given(label, (0,), **given), generator=generator,
-                         watch=lambda done, total, new: progress(done, total), **options)
+    draws = checked(ground, label, own, method.infer(
+        label.method, own, generator=generator, watch=lambda done, total, new: progress(done, total), **options))
     weights = averaged(ground, draws)
     found = predictive(ground.problem, weights, drawn=False)
     values = {f"test_{m}": found.values[m] for m in METRICS if m in found.values}
     values["train_nll"] = average(ground.task, weights, "train").nll
     values["spread"] = float((weights - weights.mean(0)).square().sum(1).mean().sqrt())
     ratio = (found.info.get("gap") or {}).get("ratio")
-    return values | ({"gap_ratio": ratio} if ratio is not None else {})
+    rounding = draws.info.get("rounding") or {"sd": None, "trusted": True}
+    values |= {"log_density_error": rounding["sd"]} if rounding["sd"] is not None else {}
+    return values | ({"gap_ratio": ratio} if ratio is not None else {}), "" if rounding["trusted"] else rounding["said"]

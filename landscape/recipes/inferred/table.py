@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from landscape.geometry.precision import LOWER
 from landscape.posteriors.diagnostics import DOUBTFUL
 from landscape.posteriors.method import infer
 from landscape.posteriors.predictive import growing
@@ -113,6 +114,7 @@ def verdict(ground: Ground, rows: list[dict]) -> list[str]:
         said.append("Width of the epistemic band in the gaps over its width at the data: "
                     + (f"widens for {', '.join(wide)}" if wide else "no method widens")
                     + (f"; hardly or not for {', '.join(narrow)}." if narrow else "."))
+    said += rounded(rows)
     why = dict.fromkeys(row["failed"] for row in rows if row["failed"])
     said += [f"{' and '.join(row['title'] for row in rows if row['failed'] == reason)} failed: {reason}" for reason in why]
     said += [f"{row['title']} is without {text}" for row in rows for text in row.get("lost", ())]
@@ -120,6 +122,11 @@ def verdict(ground: Ground, rows: list[dict]) -> list[str]:
         said.append("Ensembles of different replicates share members, so their spread is smaller than that of independent "
                     "ones.")
     return said + ([f"Left out, as their numbers stopped being finite: {ground.walk.lost}."] if ground.walk.lost else [])
+
+
+def rounded(rows: list[dict]) -> list[str]:
+    """A sentence for each method whose densities were computed in a lower precision: how far off they were."""
+    return [f"{row['title']}: {row['rounding']['said']}" for row in rows if row.get("rounding")]
 
 
 def _said(value: float) -> str:
@@ -131,13 +138,15 @@ def summary(ground: Ground, rows: list[dict], context, lacking: str = "") -> Sum
     s = ground.settings
     methods = {row["label"]: {name: (row.get(own) or {}).get("mean") for name, own in SUMMARISED.items()} | {
         "rhat": row.get("rhat"), "ess": row.get("ess"), "grid_tv": row.get("tv")} | (
-            {"failed": row["failed"]} if row["failed"] else {}) for row in rows}
+            {"failed": row["failed"]} if row["failed"] else {}) | (
+                {"rounding": row["rounding"]} if row.get("rounding") else {}) for row in rows}
     task = ground.problem.dataset.name if ground.walk.recipe == "inspect" else s.task
     subspace = {"kind": s.subspace, "dimension": s.dimension} | ({"failed": ground.missing} if ground.missing else {})
     made = {"key": context.key, "task": task, "subspace": subspace,
             "seeds": list(ground.walk.seeds), "temperature": s.temperature, "prior_std": s.prior_std, "prior": s.prior,
             "reference": s.reference, "methods": methods, "parents": {ground.walk.recipe: ground.walk.key}}
     made |= {"theatre": {"failed": lacking}} if lacking else {}
+    made |= {"precision": s.precision, "said": rounded(rows)} if s.precision in LOWER else {}
     return Summary(made | {"cpu_seconds": round(context.cpu_seconds, 3)})
 
 

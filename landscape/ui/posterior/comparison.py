@@ -83,6 +83,7 @@ def sweeps(story: Story) -> None:
                 truth.said(
                     series.info,
                     f"{len(series.x)} values, elliptical slice sampling in the subspace of this run at each, one seed",
+                    swept.rounded_in_words(series),
                     str(series.info.get("x", "")),
                     metric="test_nll",
                 ),

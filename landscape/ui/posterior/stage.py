@@ -62,6 +62,7 @@ def theatre(story: Story) -> None:
             painted=lambda: region.painted(f"figure-theatre-{value}-2d"),
         )
         captions("", true_in_words(surface), truth.anchor_ok(surface) and drawn.border_mass(surface) < BORDER)
+        _tell_rounded({name: there[name] for name in on})
     with right:
         region.panel(story, surface, polygon)
         for name in on:
@@ -103,6 +104,13 @@ def true_in_words(surface: Surface) -> str:
         else "the border holds none of it"
     )
     return " · ".join(s) + "."
+
+
+def _tell_rounded(shown: dict[str, Samples]) -> None:
+    """A line for each of these methods whose density was rounded: how far off it was, in red where that is too much."""
+    for name, one in shown.items():
+        for said, ok in truth.rounded(one.info):
+            captions("", f"{methods.look(name).title}: {said}", ok)
 
 
 def _method(name: str, samples: Samples) -> None:
@@ -180,6 +188,7 @@ def diagnostics(story: Story) -> None:
         + (f", {warmup:,} warm-up steps left out" if warmup is not None else "")
         + " · R-hat and effective draws: rank-normalised, split chains (Vehtari et al. 2021).",
     )
+    _tell_rounded({name: story.samples[name]})
 
 
 def _verdicts(samples: dict[str, Samples]) -> str:
