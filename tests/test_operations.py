@@ -1,7 +1,9 @@
 """docs/operations.md, followed literally: its blocks are one script, run in a folder of their own."""
 
+import ast
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +15,7 @@ from landscape import ROOT, configuration
 from landscape.runs.home import holder
 
 GUIDE = (ROOT / "docs/operations.md").read_text()
+SECURITY = (ROOT / "docs/security.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
 
 
@@ -49,17 +52,47 @@ def test_the_guide_is_followed_literally(place):
     assert (place / ".streamlit/secrets.toml").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_takes_the_service(place):
+    (unit,) = re.findall(r"^```ini\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
+    file = place / "landscape.service"
+    file.write_text(unit.replace("/srv/landscape", str(place)))
+    done = subprocess.run(["systemd-analyze", "verify", "--recursive-errors=no", str(file)], capture_output=True, text=True,
+                          timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_the_guide_names_is_there():
     for key in re.findall(r"^(\w+) = .*#", GUIDE, re.MULTILINE):
         assert key in configuration.KEYS, key
 
 
 def test_every_line_of_the_threat_model_names_a_test():
-    rows = [row for row in (ROOT / "docs/security.md").read_text().splitlines() if row.startswith("| ")][1:]
+    """A name in a comment, or of a function that pytest does not collect, is none."""
+    rows = [row for row in SECURITY.splitlines() if row.startswith("| ")][1:]
+    assert rows
     for row in rows:
         named, file = re.findall(r"`([\w/]*\.py)?(?:::)?(test_\w+)?`", row.rsplit(" | ", 1)[1]), ""
-        assert named, row
+        assert any(path for path, _ in named), row
         for path, test in named:
             file = path or file
-            text = (ROOT / "tests" / file).read_text()
-            assert not test or f"def {test}(" in text, (file, test)
+            found = collected(ROOT / "tests" / file)
+            assert found, file
+            assert not test or test in found, (file, test)
+
+
+def collected(file) -> set[str]:
+    """The tests of a file: its functions, and methods of its classes, that pytest collects and none skips in any case."""
+    tree, found = ast.parse(file.read_text()), set()
+    for scope in [tree, *(one for one in tree.body if isinstance(one, ast.ClassDef) and one.name.startswith("Test"))]:
+        found |= {one.name for one in scope.body if isinstance(one, ast.FunctionDef) and one.name.startswith("test_")
+                  and not any(ast.unparse(mark).startswith(("pytest.mark.skip(", "pytest.mark.xfail"))
+                              or ast.unparse(mark) == "pytest.mark.skip" for mark in one.decorator_list)}
+    return found
+
+
+def test_a_name_alone_is_no_test(tmp_path):
+    file = tmp_path / "test_it.py"
+    file.write_text("# def test_said(): ...\n@pytest.mark.skip(reason='')\ndef test_off(): ...\ndef test_on():\n"
+                    "    def test_inner(): ...\n")
+    assert collected(file) == {"test_on"}

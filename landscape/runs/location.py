@@ -42,7 +42,8 @@ def write(place: str, key: str, name: str, data: bytes) -> dict[str, Any]:
     url = f"{place}/{key}/{name}.{digest[:16]}.safetensors"
     with _reached(url):
         fs, path = _opened(url)
-        fs.makedirs(posixpath.dirname(path), exist_ok=True)
+        if _on_disk(fs) or path.startswith("/"):  # else it begins with a bucket, which is nobody's to make by mistake
+            fs.makedirs(posixpath.dirname(path), exist_ok=True)
         if not fs.exists(mark := _mark(posixpath.dirname(path))):
             _put(fs, mark, b"weights of a store of Loss Valleys\n")
         _put(fs, path, data)
@@ -121,11 +122,10 @@ def _mark(folder: str) -> str:
 def _put(fs, path: str, data: bytes) -> None:
     """A reader sees all of it or none; on a disk it survives a power cut."""
     part = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{secrets.token_hex(8)}.part")
-    disk = "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
     try:
         with fs.open(part, "wb") as file:
             file.write(data)
-            if disk:
+            if _on_disk(fs):
                 os.chmod(part, 0o600)
                 file.flush()
                 os.fsync(file.fileno())
@@ -134,6 +134,10 @@ def _put(fs, path: str, data: bytes) -> None:
         with suppress(Exception):
             fs.rm_file(part)
         raise
+
+
+def _on_disk(fs) -> bool:
+    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
 def _opened(url: str):
@@ -154,8 +158,8 @@ def _reached(url: str):
     except Exception as error:
         raise StoreError(
             f"The location of the weights, {url}, cannot be used from {socket.gethostname()}: {type(error).__name__}: "
-            f"{error}. See that it is mounted or its package is installed on every machine and that {VARIABLE} is right, "
-            "then start the run again: what is saved is kept."
+            f"{error}. See that on every machine it is mounted, or its package is installed and finds its credentials, and "
+            f"that {VARIABLE} is right, then start the run again: what is saved is kept."
         ) from None
 
 

@@ -174,3 +174,9 @@ def test_every_setting_of_the_guide_is_one():
         assert name.lower() in configuration.KEYS, name
     for path in re.findall(r"`(deploy/[\w/.]+|tests/[\w/.]+\.py)`", GUIDE):
         assert (ROOT / path).exists(), path
+
+
+def test_the_package_for_s3_is_of_the_pinned_fsspec():
+    """Each of their releases takes the other of the same number alone."""
+    (named,) = re.findall(r"pip install 's3fs==([\d.]+)'", GUIDE)
+    assert f"fsspec=={named}\n" in (ROOT / "constraints.txt").read_text()

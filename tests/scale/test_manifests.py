@@ -123,6 +123,9 @@ def test_what_is_mounted_is_claimed_and_what_is_set_lies_in_it():
     assert settings["LANDSCAPE_DATA"].startswith("/shared/")
     login = mounted["landscape-app"]["/login"]["secret"]["secretName"]
     assert f"create secret generic {login} --from-file=secrets.toml" in GUIDE
+    (ingress,) = of("Ingress").values()
+    (tls,) = ingress["spec"]["tls"]
+    assert f"create secret tls {tls['secretName']} " in GUIDE
     assert "install -m 600 /login/secrets.toml .streamlit/secrets.toml" in words(containers()["landscape-app"])
 
 
@@ -130,6 +133,7 @@ def test_no_pod_has_more_rights_than_it_needs_and_only_our_own_reach_the_schedul
     for each in of("Deployment").values():
         pod = each["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
         (container,) = pod["containers"]
         assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -153,3 +157,12 @@ def test_the_image_has_what_the_commands_call():
     assert "constraints.txt" in text
     assert "[login]" in text
     assert {each["command"][0] for each in containers().values()} == {"dask", "sh"}
+
+
+def test_the_image_has_nothing_that_is_no_part_of_the_program():
+    left_out = (ROOT / ".dockerignore").read_text().splitlines()
+    for line in (ROOT / ".gitignore").read_text().split():
+        name = line.strip("/")
+        assert {name, f"**/{name}"} & set(left_out), line
+    assert {".git", ".streamlit/secrets.toml", "landscape.toml"} <= set(left_out)
+    assert not {"app.py", "pages", "landscape", "assets", ".streamlit", "constraints.txt"} & set(left_out)

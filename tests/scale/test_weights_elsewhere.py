@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 
 import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
 from sameness import assert_same
 
 from landscape.errors import Damaged, StoreError
-from landscape.runs import archive, location, weights
+from landscape.runs import Library, archive, location, weights
 from landscape.runs.channel import Channel
 from landscape.runs.local import compute_here
 from landscape.runs.store import Store
@@ -122,7 +125,7 @@ def test_a_location_that_is_not_there_is_not_taken_for_one_that_lost_its_files(s
     key, _, _ = compute_here("stroll", {}, shop.home)
     shared.rename(tmp_path / "unmounted")
     shared.mkdir()
-    with pytest.raises(StoreError, match=r"cannot be used from .* is mounted") as raised:
+    with pytest.raises(StoreError, match=r"cannot be used from .* it is mounted") as raised:
         shop.library.weights(key, "end")
     assert not isinstance(raised.value, Damaged)
     assert shop.library.damaged(key) == []
@@ -137,8 +140,9 @@ def test_a_location_that_is_not_there_is_not_taken_for_one_that_lost_its_files(s
 
 
 @pytest.mark.parametrize(("url", "said"), [
-    ("nonsense://there/x", "Protocol not known"), ("file:///proc/nowhere", "cannot be"), ("s3://bucket/x", "s3fs")])
+    ("nonsense://there/x", "Protocol not known"), ("file:///proc/nowhere", "cannot be"), ("s3a://bucket/x", "s3fs")])
 def test_a_location_that_cannot_be_written_ends_the_run_in_words(tmp_path, monkeypatch, url, said):
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # is not installed
     monkeypatch.setenv(location.VARIABLE, url)
     _, status, message = compute_here("stroll", {}, tmp_path / "home")
     assert status == "failed"
@@ -156,6 +160,77 @@ def test_any_file_system_that_fsspec_knows_will_do(tmp_path, monkeypatch):
     with Store(tmp_path / "home") as store:
         store.delete(key)
     assert [name.rsplit("/", 1)[1] for name in memory.find("/weights")] == ["store"]
+
+
+class Buckets(DirFileSystem):
+    """Objects in buckets, as s3fs has them: whoever makes folders makes a bucket, and an object needs none but that."""
+
+    protocol = "buckets"
+
+    def __init__(self, **options):
+        super().__init__(path=os.environ["BUCKETS"], fs=LocalFileSystem(), **options)
+
+    def open(self, path, mode="rb", **options):
+        if "w" in mode:
+            if not self.exists(path.partition("/")[0]):
+                raise FileNotFoundError("The specified bucket does not exist")
+            super().makedirs(path.rpartition("/")[0], exist_ok=True)
+        return super().open(path, mode, **options)
+
+
+@pytest.fixture
+def buckets(tmp_path, monkeypatch):
+    """The folder whose folders are the buckets of ``buckets://``: there is one, ``ours``."""
+    fsspec.register_implementation(Buckets.protocol, Buckets, clobber=True)
+    monkeypatch.setenv("BUCKETS", str(tmp_path / "buckets"))
+    (tmp_path / "buckets" / "ours").mkdir(parents=True)
+    Buckets.clear_instance_cache()
+    return tmp_path / "buckets"
+
+
+def test_buckets_are_not_made_by_mistake(buckets, tmp_path, monkeypatch):
+    monkeypatch.setenv(location.VARIABLE, "buckets://ours/group")
+    assert compute_here("stroll", {}, tmp_path / "home")[1] == "done"
+    assert [name.split(".")[0] for name in files(buckets)] == ["end"]
+    monkeypatch.setenv(location.VARIABLE, "buckets://misspelt/group")
+    _, status, message = compute_here("stroll", {}, tmp_path / "other")
+    assert status == "failed"
+    assert "bucket does not exist" in message
+    assert [path.name for path in buckets.iterdir()] == ["ours"]
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """The file system of an S3 server on loopback with one bucket, ``ours``."""
+    s3fs, server = pytest.importorskip("s3fs"), pytest.importorskip("moto.server")
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    given = {"ENDPOINT_URL": "http://{}:{}".format(*running.get_host_and_port()), "ACCESS_KEY_ID": "one",
+             "SECRET_ACCESS_KEY": "two", "DEFAULT_REGION": "us-east-1"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    found = fsspec.filesystem("s3")
+    found.mkdir("ours")
+    yield found
+    s3fs.S3FileSystem.clear_instance_cache()
+    running.stop()
+
+
+def test_an_object_store(s3, here, tmp_path, monkeypatch):
+    monkeypatch.setenv(location.VARIABLE, "s3://ours/group")
+    key, status, message = compute_here("stroll", {}, tmp_path / "home")
+    assert status == "done", message
+    with Store(tmp_path / "home") as store:
+        assert store.load_weights(key, "end")["url"].startswith("s3://ours/group/")
+        assert_same(Library(tmp_path / "home", gallery=None), here()[0], key)
+        store.delete(key)
+    s3.invalidate_cache()
+    assert [name.rsplit("/", 1)[1] for name in s3.find("ours")] == [location.MARK]
+    monkeypatch.setenv(location.VARIABLE, "s3://misspelt/group")
+    _, status, message = compute_here("stroll", {}, tmp_path / "other")
+    assert (status, "bucket does not exist" in message) == ("failed", True)
+    assert s3.ls("") == ["ours"]
 
 
 def test_a_note_of_what_the_engine_does_not_see_is_refused(shop, shared, tmp_path):

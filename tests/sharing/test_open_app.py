@@ -116,9 +116,13 @@ def test_a_login_that_is_not_on_the_list_stays_outside(server, provider):
 
 
 def start(window: Visitor, seed: int):
-    """A run that takes longer than the test."""
+    """A run that takes longer than the test. A busy machine may not know yet what it costs, and ask: then once more."""
     first = window.run(f"task=moons&epochs=4000&curve_epochs=4&grid=17&widths=8,8&seeds={seed},{seed + 1},{seed + 2}")
-    return window.run(pressed=button(first, "Run"))
+    for _ in range(4):
+        seen = window.run(pressed=button(first, "Run"))
+        if "Start it" not in [one.label for one in seen.of("button")]:
+            break
+    return seen
 
 
 def button(seen, label: str) -> str:
