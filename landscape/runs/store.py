@@ -15,7 +15,7 @@ from typing import Any
 
 from landscape.errors import BadInput, StoreError
 from landscape.runs import location, reserve, schema, weights
-from landscape.runs.home import DiskFull, Lock, abandoned, holder, home_of, made, store_errors
+from landscape.runs.home import DiskFull, Lock, abandoned, check_writable, holder, home_of, made, store_errors
 from landscape.runs.records import UNFINISHED, checked_title
 
 VACUUM = 200  # pages that are given back to the disk at a time
@@ -31,6 +31,7 @@ class Store:
 
     def __init__(self, home: Path | str | None = None, says: dict[str, Any] | None = None):
         self.home = made(home_of(home))
+        check_writable(self.home)
         with store_errors(self.home):
             self.lock = Lock.take(self.home / "writer.lock", says or {"kind": "process"})
             if self.lock is None:
