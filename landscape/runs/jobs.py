@@ -10,14 +10,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landscape import ROOT
 from landscape.configuration import fingerprint
 from landscape.errors import LandscapeError, StoreError
 from landscape.results import Opened, Predictive
 from landscape.runs.channel import Channel
-from landscape.runs.clicks import ASIDE, Clicks
 from landscape.runs.context import STOPPED
 from landscape.runs.estimates import known
 from landscape.runs.home import check_writable, holder, home_of, made, store_errors, unwritable
@@ -29,6 +28,9 @@ from landscape.runs.store import Store
 from landscape.runs.where import checked
 from landscape.settings import Settings
 from landscape.sharing import is_open
+
+if TYPE_CHECKING:
+    from landscape.runs.clicks import Clicks
 
 PATIENCE = 30.0  # seconds for an engine to start
 WARM = 30.0  # seconds for which pages need not ask again whether clicks are ready
@@ -178,6 +180,8 @@ class Jobs:
         """As ``_ask``; where the store cannot be written, answered by a process of this one that only reads."""
         if not unwritable(self.home):
             return self._ask(method, *args)
+        from landscape.runs.clicks import ASIDE, Clicks
+
         with _warming:
             found = _lookers.setdefault(self.home, Clicks(self.home, ASIDE))
         return found.ask(method, *args)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from rewriting import ROWS
+from serving import SMALL, Server
 from shops import Shop
 
 from landscape import ROOT
@@ -25,6 +26,7 @@ from landscape.errors import StoreError
 from landscape.runs import Library, database, schema
 from landscape.runs.home import holder, unwritable
 from landscape.runs.local import compute_here
+from landscape.settings import parse
 
 pytestmark = pytest.mark.namespace("--mount")
 SECONDS = 4.0  # for which a file that changes all the time is read
@@ -206,6 +208,59 @@ def test_a_store_that_may_not_even_be_read_says_so(shop):
     assert "stroll" in told.stdout.lower() or "Walk" in told.stdout
     assert refused.returncode == 1
     assert re.search(r"cannot be written: .* belongs to .* and may not be changed by", refused.stderr), refused.stderr
+
+
+def page(name: str, **query):
+    from streamlit.testing.v1 import AppTest
+
+    app = AppTest.from_file(str(ROOT / "landscape/ui/main.py"), default_timeout=60)
+    app.query_params.update(query)
+    app.run()
+    return app if name == "overview" else app.switch_page(f"../../pages/{name}.py").run()
+
+
+def test_pages_show_everything_open_networks_and_have_their_buttons_off(shop, monkeypatch):
+    key, status, message = compute_here("valleys", parse("valleys", SMALL), shop.home)
+    assert status == "done", message
+    ended, _, _ = compute_here("stroll", {"fault": "input"}, shop.home)
+    before = state(shop.home)
+    with glass(shop.home) as there:
+        monkeypatch.setenv("LANDSCAPE_HOME", str(there.home))
+        for name in ("overview", "valleys", "averaging", "posterior", "calibration", "checkpoints", "runs"):
+            app = page(name)
+            assert not app.exception, (name, app.exception)
+            assert not app.error, (name, app.error)
+            assert any("can only be looked at" in each.label for each in app.expander), name
+            assert any("Read-only file system" in each.value for each in app.markdown), name
+            off = {button.key: button.disabled for button in app.button if button.key in ("run-button", "open-button",
+                                                                                          "predictions-button")}
+            assert all(off.values()), (name, off)
+            assert bool(off) == (name not in ("overview", "runs")), (name, off)
+        runs = page("runs")
+        assert not [button.key for button in runs.button if button.key.startswith(("rename-", "delete-"))]
+        assert any(ended in each.value for each in runs.markdown)
+        assert page("valleys", run=ended).button("go-on").disabled
+        seen = there.jobs.open({"run": key, "plane": "optima", "x": 0.5, "y": 0.5})
+        assert 0 < seen.values["train_nll"] < 5
+        opened = page("valleys", run=key, open="optima:0.5,0.5")
+        assert not opened.exception
+        assert opened.button("keep").disabled
+        assert any("The network at" in each.value for each in opened.subheader)
+    assert state(shop.home) == before
+
+
+def test_several_servers_show_one_store_and_end_without_a_trace(shop):
+    compute_here("stroll", {}, shop.home)
+    before = state(shop.home)
+    with glass(shop.home) as there:
+        servers = [Server(there.home), Server(there.home)]
+        try:
+            assert all("can be looked at" in server.log.read_text() for server in servers)
+        finally:
+            for server in servers:
+                server.stop()
+        assert not any("Traceback" in server.log.read_text() for server in servers)
+    assert state(shop.home) == before
 
 
 def test_a_library_of_an_empty_folder_that_cannot_be_written(shop):
