@@ -66,7 +66,11 @@ class Jobs:
         return wanted.key
 
     def cancel(self, key: str) -> None:
-        """Stop a run within two seconds; what it saved is kept. One that has ended stays as it is."""
+        """Stop a run within two seconds; what it saved is kept. One that has ended stays as it is.
+
+        What other runs need goes on for them; if that is the run itself, it is only a part of theirs from then on. Raises
+        BadInput for one that nobody asked for by itself.
+        """
         self._tidy("cancel", key)
 
     def rename(self, key: str, title: str) -> None:
