@@ -100,7 +100,7 @@ class Engine:
         return wanted.key
 
     def cancel(self, key: str, person: str = "", name: str = "") -> None:
-        """End the run's own job. What others need is left to them; if that is the run itself, it becomes a part of theirs."""
+        """End the run's own job. What others need is left to them; if that is the run itself, it becomes part of theirs."""
         self.people.may(key, Person(person, name), "cancel")
         with self.changed:
             others = self.claims.needed(key, but=key)
