@@ -28,7 +28,7 @@ from typing import TypeVar
 
 from landscape.errors import StoreError
 from landscape.runs import schema
-from landscape.runs.home import DiskFull, holder, may, store_errors, unwritable
+from landscape.runs.home import DiskFull, cannot_be_read, holder, may, store_errors, unwritable
 
 TRIES, PAUSE = 8, 0.1  # how often a file that somebody changes meanwhile is read, and seconds between
 REST = 10.0  # a copy is used for so many times as long as it took to make, before another is made of a file that changes
@@ -66,16 +66,11 @@ def _there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except PermissionError:
-        raise _unreadable(path.parent) from None
+        raise StoreError(cannot_be_read(path.parent)) from None
     for each in (path, _log(path)):
         if each.exists() and not may(each, os.R_OK):
-            raise _unreadable(each)
+            raise StoreError(cannot_be_read(each))
     return True
-
-
-def _unreadable(path: Path) -> StoreError:
-    return StoreError(f"{path} may not be read. Its owner can let others look at the store (chmod -R g+rX for a group), or "
-                      "give a copy of the folder; choose another with LANDSCAPE_HOME or --home.")
 
 
 def _in_place(path: Path, how: str, ask: Ask) -> Found:

@@ -33,8 +33,7 @@ from landscape.settings import settings_of
 GRACE = 1.5  # seconds between the wish to cancel and the end of the worker that did not hear it
 IDLE = 600.0  # seconds without work, without requests and without a page server (LANDSCAPE_ENGINE_IDLE)
 LOSSES = 10  # times that a run may lose its worker's connection before it is given up
-WRITES = ("enter", "describe", "begin", "link", "save", "load", "save_weights", "load_weights", "place",
-          "note_weights")
+WRITES = ("enter", "describe", "begin", "link", "save", "load", "save_weights", "load_weights", "place", "note_weights")
 log = logging.getLogger("landscape.engine")
 
 
@@ -105,8 +104,7 @@ class Engine:
         with self.changed:
             others = self.claims.needed(key, but=key)
             if others and not self.store.asked(key):
-                raise BadInput(f"Run {key} is not computed for itself but as a part of {', '.join(others)}. Cancel that "
-                               "instead.")
+                raise BadInput(f"Run {key} is only computed as a part of {', '.join(others)}. Cancel that instead.")
             if key in self.queue:
                 self.queue.remove(key)
             if others:
@@ -156,9 +154,12 @@ class Engine:
 
     def finish(self, key: str, status: str, message: str = "", detail: str = "", cpu: float = 0.0) -> None:
         """As the store's; what a cancelled job gives up and another one needs waits for that one."""
-        with self.changed:
+        if status != "cancelled":
+            self.store.finish(key, status, message, detail, cpu)
+            return
+        with self.changed:  # nobody is to take it up in between
             line = self.server.line()
-            if status != "cancelled" or not self.claims.left(key, self.claims.job_of(line), line):
+            if not self.claims.left(key, self.claims.job_of(line), line):
                 self.store.finish(key, status, message, detail, cpu)
 
     def _stopping(self) -> bool:

@@ -59,7 +59,12 @@ def cannot_be_written(home: Path, why: object) -> str:
             "writable (mount it so, or see to whom it belongs), or choose another with LANDSCAPE_HOME or --home.")
 
 
-def may(path: Path, access: int) -> bool:
+def cannot_be_read(path: Path | str) -> str:
+    return (f"{path} may not be read. Its owner can let others look at the store (chmod -R g+rX for a group), or give a copy "
+            "of the folder; choose another with LANDSCAPE_HOME or --home.")
+
+
+def may(path: Path | str, access: int) -> bool:
     """Whether this process, as the user it acts for, has the access (``os.R_OK``, ``os.W_OK``) to what is there."""
     return os.access(path, access, effective_ids=os.access in os.supports_effective_ids)
 
@@ -122,6 +127,8 @@ def store_errors(home: Path):
                 f"The disk of the store is full: {home} has {free:,} bytes free. Everything saved before is kept. Make "
                 "room (landscape runs shows sizes, landscape delete KEY frees them) and start the run again: it goes on."
             ) from None
+        if isinstance(error, PermissionError) and os.path.exists(error.filename or "") and not may(error.filename, os.R_OK):
+            raise StoreError(cannot_be_read(error.filename)) from None
         if getattr(error, "errno", None) in (errno.EROFS, errno.EACCES, errno.EPERM) or "readonly" in str(error):
             raise StoreError(cannot_be_written(home, error)) from None
         raise StoreError(

@@ -15,7 +15,7 @@ from landscape.errors import BadInput, unknown
 from landscape.runs import weights
 from landscape.runs.archive import Gallery
 from landscape.runs.database import read
-from landscape.runs.home import holder, home_of, unwritable
+from landscape.runs.home import holder, home_of, store_errors, unwritable
 from landscape.runs.records import UNFINISHED, Progress, Run, decode
 
 INTERRUPTED = "Interrupted: the process that computed it has ended. Start it again; it goes on from what is saved."
@@ -159,7 +159,8 @@ class Library:
         if key in self._gallery and name in self.weight_names(key):
             found = (self._gallery.folder(key) / "weights" / f"{name}.safetensors").read_bytes()
         elif key not in self._gallery:
-            found = weights.read(self.home, key, name)
+            with store_errors(self.home):
+                found = weights.read(self.home, key, name)
         if found is None:
             raise unknown(f"weights in run {key}:", name, self.weight_names(key))
         return found
@@ -171,7 +172,8 @@ class Library:
     def damaged(self, key: str) -> list[str]:
         """Weights of the run and of those it was made from that are not whole any more, as ``KEY/NAME``."""
         own = [one for one in self.lineage(key) if one not in self._gallery]
-        return [f"{one}/{name}" for one in own for name in weights.damaged(self.home, one)]
+        with store_errors(self.home):
+            return [f"{one}/{name}" for one in own for name in weights.damaged(self.home, one)]
 
     def size(self, key: str) -> int:
         """Bytes on disk: results and weights of the run and of the runs made only to make it."""

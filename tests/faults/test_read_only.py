@@ -181,7 +181,7 @@ def test_what_somebody_else_writes_is_never_seen_torn(shop, seen):
         writer.wait()
 
 
-def test_a_store_that_may_not_even_be_read_says_so(shop):
+def test_a_store_that_may_not_even_be_read_says_so(shop, tmp_path):
     """As for another user: root passes by every right, so the question is asked in the place of one who does not."""
     compute_here("stroll", {}, shop.home)
     words = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", sys.executable, "-m", "landscape", "runs", "--home",
@@ -198,7 +198,12 @@ def test_a_store_that_may_not_even_be_read_says_so(shop):
     assert re.search(r"store\.sqlite may not be read.*chmod", told.stderr), told.stderr
     path.chmod(0o400)
     shop.home.chmod(0o500)
+    kept = next((shop.home / "weights").rglob("*.safetensors"))
+    kept.chmod(0)
     try:
+        hidden = subprocess.run([*words[:-3], "export", kept.parent.name, "--out", str(tmp_path / "out"), *words[-2:]],
+                                text=True, capture_output=True, check=False)
+        kept.chmod(0o400)
         told = subprocess.run(words, text=True, capture_output=True, check=False)
         refused = subprocess.run([*words[:-3], "run", "stroll", "--set", "seed=9", *words[-2:]], text=True,
                                  capture_output=True, check=False)
@@ -206,6 +211,8 @@ def test_a_store_that_may_not_even_be_read_says_so(shop):
         shop.home.chmod(0o700)
     assert told.returncode == 0, told.stderr
     assert "stroll" in told.stdout.lower() or "Walk" in told.stdout
+    assert hidden.returncode == 1, hidden.stdout
+    assert re.search(r"end\.safetensors may not be read", hidden.stderr), hidden.stderr
     assert refused.returncode == 1
     assert re.search(r"cannot be written: .* belongs to .* and may not be changed by", refused.stderr), refused.stderr
 
