@@ -60,8 +60,8 @@ def cannot_be_written(home: Path, why: object) -> str:
 
 
 def cannot_be_read(path: Path | str) -> str:
-    return (f"{path} may not be read. Its owner can let others look at the store (chmod -R g+rX for a group), or give a copy "
-            "of the folder; choose another with LANDSCAPE_HOME or --home.")
+    return (f"{path} may not be read. Its owner can let others look at the store (chmod -R g+rX for a group), or give a "
+            "copy of the folder; choose another with LANDSCAPE_HOME or --home.")
 
 
 def may(path: Path | str, access: int) -> bool:

@@ -256,6 +256,28 @@ def test_pages_show_everything_open_networks_and_have_their_buttons_off(shop, mo
     assert state(shop.home) == before
 
 
+def test_a_run_that_somebody_computes_is_watched_and_cannot_be_touched(shop, monkeypatch):
+    key = shop.jobs.submit("stroll", {"steps": 200, "pause": 0.05})
+    shop.until(lambda: shop.saved(key, 3))
+    with glass(shop.home) as there:
+        monkeypatch.setenv("LANDSCAPE_HOME", str(there.home))
+        seen = len(there.walked(key))
+        assert there.library.run(key).status == "running"
+        there.until(lambda: there.saved(key, seen + 5))
+        assert there.library.progress(key).fraction > 0
+        app = page("valleys", run=key)
+        assert not app.exception, app.exception
+        assert app.button("cancel").disabled
+        assert there.jobs.engine() is None
+        for act in (there.jobs.stop, lambda: there.jobs.cancel(key), lambda: there.jobs.rename(key, "Mine")):
+            with pytest.raises(StoreError, match="cannot be written: Read-only file system"):
+                act()
+    assert shop.jobs.engine() is not None
+    assert shop.library.run(key).status == "running"
+    shop.jobs.cancel(key)
+    assert shop.ended(key).status == "cancelled"
+
+
 def test_several_servers_show_one_store_and_end_without_a_trace(shop):
     compute_here("stroll", {}, shop.home)
     before = state(shop.home)
