@@ -454,7 +454,7 @@ def test_a_run_whose_methods_all_need_the_subspace_fails_without_it(tmp_path, mo
 
 
 @pytest.mark.parametrize(("given", "said"), [
-    ({"subspace": "curve", "compared": (), "seeds": (0, 1), "dimension": 2, "bends": 1, "curve_lr": 1e4}, "diverged"),
+    ({"lr": 1e6, "compared": ()}, "networks must stay finite"),  # a lost curve takes less with it: see above
 ])
 def test_a_ground_that_cannot_be_built_is_said(tmp_path, given, said):
     made = identify("posterior", parse("posterior", SMALL | given))
