@@ -23,7 +23,7 @@ from landscape import ROOT, __version__, calibrate_command, catalog, configurati
 from landscape.data import own_files
 from landscape.errors import BadInput, LandscapeError, StoreError
 from landscape.runs import Jobs, Library, archive
-from landscape.runs.home import Lock, holder, home_of, made
+from landscape.runs.home import Lock, holder, home_of, made, unwritable
 from landscape.runs.records import identify
 from landscape.shell import agreed, finished, print_json, say, setting, with_engine
 
@@ -55,26 +55,22 @@ def serve(
     shared = sharing.sharing()
     at = shared.address if shared else "127.0.0.1"
     folder, url = made(home_of(home)), f"https://{shared.hosts[0]}" if shared else f"http://localhost:{port}"
-    lock = Lock.take(folder / "server.lock", {"url": url})
-    if lock is None:
-        other = holder(folder / "server.lock") or {}
-        raise StoreError(
-            f"The store {folder} is already shown at {other.get('url', 'another port')} (process "
-            f"{other.get('pid', 'unknown')}). Open that, stop it, or choose another store with --home."
-        )
+    lock = _lock_of_servers(folder, url)
     try:
         _try_port(at, port)
     except BadInput:
-        lock.release()
+        if lock is not None:
+            lock.release()
         raise
     environment = {**os.environ, "LANDSCAPE_HOME": str(folder)}
     if scheduler:
         environment["LANDSCAPE_SCHEDULER"] = scheduler
-    jobs = Jobs(folder, scheduler)
-    if jobs.renew():
-        say("The engine was running with other settings (factories, folders, limits): another takes its place.")
-    jobs.resume()
-    os.set_inheritable(lock.fd, True)  # the server keeps the lock for as long as it lives
+    if lock is not None:
+        jobs = Jobs(folder, scheduler)
+        if jobs.renew():
+            say("The engine was running with other settings (factories, folders, limits): another takes its place.")
+        jobs.resume()
+        os.set_inheritable(lock.fd, True)  # the server keeps the lock for as long as it lives
     options = {
         "server.address": at if shared else "localhost",
         "server.port": port,
@@ -89,8 +85,23 @@ def serve(
     if shared:
         options["secrets.files"] = sharing.secrets_file()
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
-    say(f"Loss Valleys at {url}, store in {folder}. Ctrl-C stops the server; runs go on.")
+    say(f"Loss Valleys at {url}, store in {folder}. Ctrl-C stops the server" + ("; runs go on." if lock else "."))
     os.execve(sys.executable, [*command, *(f"--{name}={value}" for name, value in options.items())], environment)
+
+
+def _lock_of_servers(folder: Path, url: str) -> Lock | None:
+    """What lets one server show a store; None where it cannot be written: any number may look at it. Raises StoreError."""
+    if why := unwritable(folder):
+        say(why)
+        return None
+    lock = Lock.take(folder / "server.lock", {"url": url})
+    if lock is None:
+        other = holder(folder / "server.lock") or {}
+        raise StoreError(
+            f"The store {folder} is already shown at {other.get('url', 'another port')} (process "
+            f"{other.get('pid', 'unknown')}). Open that, stop it, or choose another store with --home."
+        )
+    return lock
 
 
 def _try_port(address: str, port: int) -> None:

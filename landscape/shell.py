@@ -12,9 +12,10 @@ from pathlib import Path
 
 import typer
 
-from landscape.errors import BadInput, LandscapeError
+from landscape.errors import BadInput, LandscapeError, StoreError
 from landscape.runs import Jobs, Library, Run, estimates
 from landscape.runs.clicks import Opener
+from landscape.runs.home import home_of, unwritable
 from landscape.runs.local import compute_here
 from landscape.runs.records import Identity
 from landscape.runs.terminal import Follower, wait
@@ -54,7 +55,7 @@ def agreed(wanted: Identity, home: Path | None, yes: bool, here: bool = False) -
     Raises BadInput where nobody can be asked. What a network or a file that is tried raises is left for the run to say.
     """
     estimates.limit()  # a limit that is no number is said first
-    if not estimates.known(wanted.recipe):
+    if not estimates.known(wanted.recipe) or unwritable(home_of(home)):
         return
     jobs = Jobs(home)
     elsewhere = not here and (jobs.engine() is not None or bool(os.environ.get("LANDSCAPE_SCHEDULER")))
@@ -76,8 +77,16 @@ def agreed(wanted: Identity, home: Path | None, yes: bool, here: bool = False) -
 
 
 def finished(wanted: Identity, home: Path | None, compute: Compute) -> tuple[Library, Run]:
-    """The run once it is done, its progress shown meanwhile. Raises LandscapeError if it failed, exits 130 on Ctrl-C."""
+    """The run once it is done, its progress shown meanwhile. Raises LandscapeError if it failed, exits 130 on Ctrl-C.
+
+    Where the store cannot be written a run that is done already is taken; any other raises StoreError.
+    """
     library = Library(home)
+    if why := unwritable(library.home):
+        before = [run for run in library.runs(status="done", children=True) if run.key == wanted.key]
+        if not before:
+            raise StoreError(f"This run is not in the store, and {why[0].lower()}{why[1:]}")
+        return library, before[0]
     try:
         with Follower(library, wanted.key):
             message = compute(wanted, home, library)

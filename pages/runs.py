@@ -14,7 +14,7 @@ from landscape.errors import LandscapeError
 from landscape.figures import page
 from landscape.runs import Library, Run
 from landscape.runs.archive import export
-from landscape.ui import people
+from landscape.ui import looking, people
 from landscape.ui.reading import PAGES, STATUS, ago, badge, size_in_words
 
 IMAGES = importlib.util.find_spec("kaleido") is not None
@@ -62,6 +62,9 @@ def tools(library: Library, run: Run) -> None:
                 st.caption("Pictures as PNG or SVG: pip install 'landscape[export]'")
         if run.read_only:
             st.caption("This run belongs to the gallery: it cannot be renamed or deleted.")
+            return
+        if looking.only():
+            st.caption("This store can only be looked at: its runs cannot be renamed or deleted here.")
             return
         title = st.text_input("Title", run.title, key=f"title-{run.key}")
         if st.button("Rename", key=f"rename-{run.key}", width="stretch", disabled=title == run.title):

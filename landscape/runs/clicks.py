@@ -1,6 +1,7 @@
 """Clicks: a process beside the engine opens networks while jobs run, ``python -m landscape.runs.clicks``.
 
-The engine starts it when the first page is shown or the first network asked for, and again when it was ended. The two
+The engine starts it when the first page is shown or the first network asked for, and again when it was ended; a page server
+does where the store cannot be written and there is no engine. The two
 talk over a pair of sockets that no other process can reach. Torch is loaded there, on one thread; jobs run at a lower
 priority. One click is answered after the other. What a run will cost takes seconds to find out: a second such process does
 that aside, so that no click waits for it, and ends when nothing was asked for a while.
@@ -64,7 +65,8 @@ class Clicks:
                 self._lost(line)
         raise StoreError(
             f"The process that opens networks was ended {TRIES} times while it worked on this; most often memory has run "
-            f"out, or it took over {PATIENCE:.0f} seconds. The log is {self._home / 'engine.log'}."
+            f"out, or it took over {PATIENCE:.0f} seconds. What it said is in {self._home / 'engine.log'}, or where this "
+            "program writes its messages."
         )
 
     def close(self) -> None:

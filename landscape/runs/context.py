@@ -295,10 +295,10 @@ def run_job(writer: Writer, key: str, others: Callable | None = None) -> tuple[s
     ``others(spent)`` finds those who help with the job, if it may have help. Errors of the recipe are an outcome; a lost
     connection to the store and Ctrl-C are raised.
     """
-    status, run = _claimed(writer, key), writer.describe(key)
-    if status not in UNFINISHED:
-        return status, "", ""
     try:
+        status, run = _claimed(writer, key), writer.describe(key)
+        if status not in UNFINISHED:
+            return status, "", ""
         settings = settings_of(run["recipe"])(**run["settings"])
         if identify(run["recipe"], settings).key != key:
             raise BadInput(

@@ -14,13 +14,14 @@ import sys
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from pathlib import Path
 
-from landscape.errors import BadInput, StoreError
+from landscape.errors import BadInput, Cancelled, StoreError
+from landscape.runs.board import Board
 from landscape.runs.channel import Server
+from landscape.runs.claims import Claims
 from landscape.runs.clicks import ASIDE, Clicks
-from landscape.runs.context import ELSEWHERE, STOPPED
+from landscape.runs.context import STOPPED
 from landscape.runs.crew import Crew, Lost, end_of
 from landscape.runs.home import holder, home_of, write_atomically
 from landscape.runs.people import People, Person
@@ -32,8 +33,7 @@ from landscape.settings import settings_of
 GRACE = 1.5  # seconds between the wish to cancel and the end of the worker that did not hear it
 IDLE = 600.0  # seconds without work, without requests and without a page server (LANDSCAPE_ENGINE_IDLE)
 LOSSES = 10  # times that a run may lose its worker's connection before it is given up
-WRITES = ("enter", "describe", "begin", "link", "report", "finish", "save", "load", "save_weights", "load_weights", "place",
-          "note_weights")
+WRITES = ("enter", "describe", "begin", "link", "save", "load", "save_weights", "load_weights", "place", "note_weights")
 log = logging.getLogger("landscape.engine")
 
 
@@ -51,21 +51,20 @@ class Engine:
         self.queue = deque(self.store.unfinished())
         self.people = People(self.store)
         self.turns = Line(self.people.wishes())
-        self.shown: list[str] | None = None  # the queue as its order was last written down
         self.futures: dict[str, object] = {}
         self.workers: dict[str, tuple[str, int]] = {}  # key -> Dask address and process of the worker that has it
         self.cancelling: dict[str, float] = {}  # key -> when the worker ends
         self.closing: dict[str, tuple[str, str, str]] = {}  # ends that a full disk has not taken yet
         self.lines: dict[str, object] = {}  # key -> connection of the only worker that may write it
-        self.claims: dict[str, object] = {}  # key -> connection of the job that computes it, be it for another run
+        self.claims = Claims(self.store, self.lines, lambda: {*self.queue, *self.futures} - self.cancelling.keys())
         self.losses: dict[str, tuple[int, float]] = {}  # key -> how often its worker was lost, when it is given to another
-        self.told: dict[str, str] = {}  # key -> what it waits for, as written in the store
+        self.board = Board(self.store, self.people, self.claims.elsewhere)
         self.changed = threading.Condition()
         self.stopping = False
         write_atomically(self.store.home / "certificate.pem", self.pem.encode())
         self.clicks, self.estimates = Clicks(self.store.home), Clicks(self.store.home, ASIDE)
         own = (self.submit, self.cancel, self.delete, self.working, self.alive, self.stop, self.open, self.keep, self.warm,
-               self.average, self.rename, self.estimate, self.claim)
+               self.average, self.rename, self.estimate, self.claim, self.report, self.finish)
         handlers = {function.__name__: function for function in own}
         handlers |= {name: getattr(self.store, name) for name in WRITES}
         self.server = Server(get_ip(_host(scheduler)) if scheduler else "127.0.0.1", self.pem, handlers)
@@ -100,20 +99,23 @@ class Engine:
         return wanted.key
 
     def cancel(self, key: str, person: str = "", name: str = "") -> None:
+        """End the run's own job. What others need is left to them; if that is the run itself, it becomes part of theirs."""
         self.people.may(key, Person(person, name), "cancel")
         with self.changed:
+            others = self.claims.needed(key, but=key)
+            if others and not self.store.asked(key):
+                raise BadInput(f"Run {key} is only computed as a part of {', '.join(others)}. Cancel that instead.")
             if key in self.queue:
                 self.queue.remove(key)
-            jobs = [job for job in self.futures if self._made_from(job, key)]
-            if not jobs:
+            if others:
+                self.people.withdraw(key, f"Cancelled; computed on as a part of {', '.join(others)}.")
+            elif key not in self.futures:
                 self.store.finish(key, "cancelled", STOPPED)
-            self.store.request_cancel(key)
-            for job in jobs:
-                self.cancelling.setdefault(job, time.monotonic() + GRACE)
+            else:
+                self.store.request_cancel(key)
+            if key in self.futures:
+                self.cancelling.setdefault(key, time.monotonic() + GRACE)
             self.changed.notify_all()
-
-    def _made_from(self, job: str, key: str) -> bool:
-        return job == key or any(self._made_from(parent, key) for parent in self.store.parents(job))
 
     def rename(self, key: str, title: str, person: str = "", name: str = "") -> None:
         self.people.may(key, Person(person, name), "rename")
@@ -140,11 +142,29 @@ class Engine:
         """The status of a run that a job is about to compute; ELSEWHERE while another job at work computes it: what several
         runs need is computed once."""
         with self.changed:
-            line, other, status = self.server.line(), self.claims.get(key), self.store.status(key)
-            if status in UNFINISHED and other is not line and any(other is each for each in self.lines.values()):
-                return ELSEWHERE
-            self.claims = {run: each for run, each in self.claims.items() if each in self.lines.values()} | {key: line}
-            return status
+            if self._stopping():
+                raise Cancelled(STOPPED)
+            return self.claims.take(key, self.server.line())
+
+    def report(self, key: str, progress: dict, cpu: float) -> bool:
+        """As the store's; True also where only the job that says this is to stop, and not the run it is at."""
+        stop = self.store.report(key, progress, cpu)
+        with self.changed:
+            return stop or self._stopping()
+
+    def finish(self, key: str, status: str, message: str = "", detail: str = "", cpu: float = 0.0) -> None:
+        """As the store's; what a cancelled job gives up and another one needs waits for that one."""
+        if status != "cancelled":
+            self.store.finish(key, status, message, detail, cpu)
+            return
+        with self.changed:  # nobody is to take it up in between
+            line = self.server.line()
+            if not self.claims.left(key, self.claims.job_of(line), line):
+                self.store.finish(key, status, message, detail, cpu)
+
+    def _stopping(self) -> bool:
+        """Whether the job that is being answered is to stop."""
+        return self.claims.job_of(self.server.line()) in self.cancelling
 
     def _cut(self, key: str) -> None:
         line = self.lines.pop(key, None)
@@ -211,28 +231,15 @@ class Engine:
             self.queue.remove(key)
             if self.store.requeue(key) in UNFINISHED:
                 self.workers.pop(key, None)
-                self.told.pop(key, None)
+                self.board.forget(key)
                 try:
                     self.futures[key] = self.crew.start(key, self.server.address, self.pem)
                     self.turns.started(key)
                 except Lost as error:
                     self._again(key, error)
-        for key in [key for key in self.queue if self.told.get(key, "") != away]:
-            self._tell(key, away)
-        self._line_up([key for key in order if key in self.queue])
-
-    def _line_up(self, order: list[str]) -> None:
-        """Write the places in the queue down if they have changed."""
-        if order != self.shown:
-            with suppress(StoreError):  # a full disk takes no places
-                self.people.line_up(order)
-                self.shown = order
-
-    def _tell(self, key: str, message: str) -> None:
-        """Write down what the run waits for."""
-        self.told[key] = message
-        with suppress(StoreError):  # a full disk takes no words
-            self.store.wait(key, message)
+        for key in self.queue:
+            self.board.tell(key, away)
+        self.board.line_up([key for key in order if key in self.queue])
 
     def _settle(self) -> None:
         """Note the end of jobs that have ended, also of those that could not say it themselves."""
@@ -250,7 +257,8 @@ class Engine:
                     self._again(key, error)
         for key, end in list(self.closing.items()):
             try:
-                self.store.finish(key, *end)
+                if end[0] != "cancelled" or not self.claims.left(key, key):
+                    self.store.finish(key, *end)
                 del self.closing[key]
             except StoreError as error:
                 log.error("run %s: %s", key, error)
@@ -267,13 +275,14 @@ class Engine:
             return
         self.losses[key] = count, time.monotonic() + min(30.0, 0.25 * 2**count)
         self.queue.appendleft(key)
-        self._tell(key, self.crew.away or "The connection to the process that computed this run was lost. It goes on from "
-                   "what is saved.")
+        self.board.tell(key, self.crew.away or "The connection to the process that computed this run was lost. It goes on "
+                        "from what is saved.")
 
     def _insist(self) -> None:
         """End the workers whose jobs did not hear that they are to stop."""
         now = time.monotonic()
         for key in [key for key, when in self.cancelling.items() if now >= when or key not in self.workers]:
+            self.claims.leave(key)
             del self.cancelling[key]
             self._cut(key)
             self.crew.drop(self.futures.pop(key))

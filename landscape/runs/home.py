@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import pwd
 import shutil
 import sqlite3
 import time
@@ -32,6 +33,53 @@ def made(home: Path) -> Path:
             f"The store's folder {home} cannot be made: {error.strerror}. Choose another with LANDSCAPE_HOME or --home."
         ) from None
     return home
+
+
+def unwritable(home: Path) -> str:
+    """Why a store cannot be written by this process, said with what to do about it; empty where it can, or is not there yet.
+
+    Asks the system and writes nothing, so that it costs microseconds: the folder, the database, its lock and the weights.
+    """
+    if not os.path.isdir(home):
+        return ""
+    for path in (home, home / "store.sqlite", home / "writer.lock", home / "weights"):
+        if os.path.exists(path) and not may(path, os.W_OK):
+            return cannot_be_written(home, _forbidden(path))
+    return ""
+
+
+def check_writable(home: Path) -> None:
+    """Raises StoreError where the store can only be looked at."""
+    if why := unwritable(home):
+        raise StoreError(why)
+
+
+def cannot_be_written(home: Path, why: object) -> str:
+    return (f"The store {home} cannot be written: {why}. What is in it can be looked at. To compute, make the folder "
+            "writable (mount it so, or see to whom it belongs), or choose another with LANDSCAPE_HOME or --home.")
+
+
+def cannot_be_read(path: Path | str) -> str:
+    return (f"{path} may not be read. Its owner can let others look at the store (chmod -R g+rX for a group), or give a "
+            "copy of the folder; choose another with LANDSCAPE_HOME or --home.")
+
+
+def may(path: Path | str, access: int) -> bool:
+    """Whether this process, as the user it acts for, has the access (``os.R_OK``, ``os.W_OK``) to what is there."""
+    return os.access(path, access, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _forbidden(path: Path) -> str:
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return "Read-only file system"
+    return f"{path} belongs to {_name_of(path.stat().st_uid)} and may not be changed by {_name_of(os.geteuid())}"
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -79,11 +127,10 @@ def store_errors(home: Path):
                 f"The disk of the store is full: {home} has {free:,} bytes free. Everything saved before is kept. Make "
                 "room (landscape runs shows sizes, landscape delete KEY frees them) and start the run again: it goes on."
             ) from None
+        if isinstance(error, PermissionError) and os.path.exists(error.filename or "") and not may(error.filename, os.R_OK):
+            raise StoreError(cannot_be_read(error.filename)) from None
         if getattr(error, "errno", None) in (errno.EROFS, errno.EACCES, errno.EPERM) or "readonly" in str(error):
-            raise StoreError(
-                f"The store {home} cannot be written: {error}. What is in it can be looked at. To compute, make the folder "
-                "writable (mount it so, or see to whom it belongs), or choose another with LANDSCAPE_HOME or --home."
-            ) from None
+            raise StoreError(cannot_be_written(home, error)) from None
         raise StoreError(
             f"The store {home} cannot be used: {error}. See that the folder can be read and written, or choose another "
             "with LANDSCAPE_HOME or --home."

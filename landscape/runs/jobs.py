@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landscape import ROOT
 from landscape.configuration import fingerprint
@@ -19,7 +19,7 @@ from landscape.results import Opened, Predictive
 from landscape.runs.channel import Channel
 from landscape.runs.context import STOPPED
 from landscape.runs.estimates import known
-from landscape.runs.home import holder, home_of, made, store_errors
+from landscape.runs.home import check_writable, holder, home_of, made, store_errors, unwritable
 from landscape.runs.library import INTERRUPTED, Library
 from landscape.runs.people import People, Person
 from landscape.runs.records import checked_title, decode, identify
@@ -29,16 +29,21 @@ from landscape.runs.where import checked
 from landscape.settings import Settings
 from landscape.sharing import is_open
 
+if TYPE_CHECKING:
+    from landscape.runs.clicks import Clicks
+
 PATIENCE = 30.0  # seconds for an engine to start
 WARM = 30.0  # seconds for which pages need not ask again whether clicks are ready
 log = logging.getLogger(__name__)
 _warmed: dict[tuple[Path, str | None], float] = {}
 _warming = threading.Lock()
+_lookers: dict[Path, Clicks] = {}  # what answers the clicks of this process on stores that cannot be written
 
 
 class Jobs:
     """Asks the engine of the store in ``home``, which is started when it is needed and ends by itself when idle.
 
+    Where the store cannot be written no engine is started or asked: networks can be opened, all else raises StoreError.
     ``scheduler`` is the address of an existing Dask scheduler for an engine that is started here. ``person`` is who asks.
     """
 
@@ -61,7 +66,11 @@ class Jobs:
         return wanted.key
 
     def cancel(self, key: str) -> None:
-        """Stop a run within two seconds; what it saved is kept. One that has ended stays as it is."""
+        """Stop a run within two seconds; what it saved is kept. One that has ended stays as it is.
+
+        What other runs need goes on for them; if that is the run itself, it is only a part of theirs from then on. Raises
+        BadInput for one that nobody asked for by itself.
+        """
         self._tidy("cancel", key)
 
     def rename(self, key: str, title: str) -> None:
@@ -77,7 +86,7 @@ class Jobs:
 
         Raises BadInput for a run, plane, path or network that is not there and for coordinates that are no finite numbers.
         """
-        found = self._ask("open", checked(where))
+        found = self._click("open", checked(where))
         return decode(found["meta"], found["arrays"])
 
     def average(self, region: dict[str, Any]) -> Predictive:
@@ -85,7 +94,7 @@ class Jobs:
 
         Raises BadInput for a run or plane that is not there and for a region that encloses nothing of the surface.
         """
-        found = self._ask("average", checked_region(region))
+        found = self._click("average", checked_region(region))
         return decode(found["meta"], found["arrays"])
 
     def estimate(self, recipe: str, settings: Settings | dict[str, Any]) -> dict[str, Any] | None:
@@ -115,7 +124,7 @@ class Jobs:
 
     def _warm(self, run: str | None) -> None:
         try:
-            self._ask("warm", run)
+            self._click("warm", run)
         except LandscapeError as error:
             log.info("clicks are not ready: %s", error)
 
@@ -131,6 +140,8 @@ class Jobs:
         """End the engine and wait for its end; its runs wait for the next one. True if there was one."""
         says = self.engine()
         if says is None:
+            if holder(self._lock) is not None:
+                check_writable(self.home)
             return False
         self._ask("stop")
         deadline = time.monotonic() + PATIENCE
@@ -143,6 +154,8 @@ class Jobs:
 
     def resume(self) -> bool:
         """Start the engine if runs are waiting for one, as after a power cut; True if there are such runs."""
+        if unwritable(self.home):
+            return False
         runs = Library(self.home, gallery=None).runs()
         waiting = any(run.message == INTERRUPTED for run in runs)
         if waiting:
@@ -150,12 +163,13 @@ class Jobs:
         return waiting
 
     def engine(self) -> dict[str, Any] | None:
-        """``{"pid", "address"}`` of the running engine, None if there is none."""
-        says = holder(self._lock)
+        """``{"pid", "address"}`` of the running engine, None if there is none or it is not for this process to ask."""
+        says = None if unwritable(self.home) else holder(self._lock)
         return says if says and says.get("kind") == "engine" and "address" in says else None
 
     def _tidy(self, method: str, key: str, *args) -> None:
         key = Library(self.home).writable(key).key
+        check_writable(self.home)
         if holder(self._lock) is not None:
             self._ask(method, key, *args, *self._asking)
             return
@@ -166,7 +180,18 @@ class Jobs:
             else:
                 getattr(store, method)(key, *args)
 
+    def _click(self, method: str, *args) -> Any:
+        """As ``_ask``; where the store cannot be written, answered by a process of this one that only reads."""
+        if not unwritable(self.home):
+            return self._ask(method, *args)
+        from landscape.runs.clicks import ASIDE, Clicks
+
+        with _warming:
+            found = _lookers.setdefault(self.home, Clicks(self.home, ASIDE))
+        return found.ask(method, *args)
+
     def _ask(self, method: str, *args) -> Any:
+        check_writable(self.home)
         deadline = time.monotonic() + PATIENCE
         while True:
             try:

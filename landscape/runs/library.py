@@ -4,57 +4,39 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import sqlite3
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from landscape import ASSETS
-from landscape.errors import BadInput, StoreError, unknown
-from landscape.runs import schema, weights
+from landscape.errors import BadInput, unknown
+from landscape.runs import weights
 from landscape.runs.archive import Gallery
-from landscape.runs.home import holder, home_of, store_errors
+from landscape.runs.database import read
+from landscape.runs.home import holder, home_of, store_errors, unwritable
 from landscape.runs.records import UNFINISHED, Progress, Run, decode
 
 INTERRUPTED = "Interrupted: the process that computed it has ended. Start it again; it goes on from what is saved."
+UNSEEN = ("Not finished when this was last written, and nobody is seen from here who computes it. It can go on where the "
+          "store can be written.")
 COLUMNS = "key, recipe, title, settings, status, message, created, started, finished, cpu_seconds, asked"
 
 
 class Library:
     """The runs of the store in ``home`` (default as ``LANDSCAPE_HOME``) and those of the gallery. Safe in any thread.
 
-    A store that is not there yet has no runs. Raises StoreError for a file that is no store or of a later version.
+    A store that is not there yet has no runs; one that cannot be written is read all the same. Raises StoreError for a file
+    that is no store or of a later version.
     """
 
     def __init__(self, home: Path | str | None = None, gallery: Path | None = ASSETS / "gallery"):
         self.home = home_of(home)
         self._gallery = Gallery(gallery)
 
-    @contextmanager
-    def _database(self):
-        """A read-only connection, or None where nothing was stored yet; an older file is migrated first."""
-        path = self.home / schema.FILE
-        with store_errors(self.home):
-            if not path.exists():
-                yield None
-                return
-            db = _connect(path)
-            try:
-                version = schema.checked(db, path)
-                if 0 < version < schema.VERSION:
-                    db.close()
-                    _migrate(self.home)
-                    db = _connect(path)
-                yield db if version else None
-            finally:
-                db.close()
-
     def _rows(self, query: str, *values) -> list[tuple]:
-        with self._database() as db:
-            return db.execute(query, values).fetchall() if db else []
+        return read(self.home, lambda db: db.execute(query, values).fetchall() if db else [])
 
     def runs(
         self, recipe: str | None = None, status: str | None = None, search: str = "", children: bool = False
@@ -63,11 +45,10 @@ class Library:
 
         ``children`` adds the runs that were made only for others.
         """
-        with self._database() as db:
-            rows = db.execute(f"SELECT {COLUMNS} FROM runs").fetchall() if db else []
-            parents = db.execute("SELECT key, parent FROM parents").fetchall() if db else []
+        rows, parents = read(self.home, _everything)
         orphaned = any(row[4] in UNFINISHED for row in rows) and holder(self.home / "writer.lock") is None
-        found = [_run(row, tuple(p for k, p in parents if k == row[0]), orphaned) for row in rows if children or row[10]]
+        why = "" if not orphaned else UNSEEN if unwritable(self.home) else INTERRUPTED
+        found = [_run(row, tuple(p for k, p in parents if k == row[0]), why) for row in rows if children or row[10]]
         found += self._gallery.runs(children)
         words = search.lower().split()
 
@@ -178,7 +159,8 @@ class Library:
         if key in self._gallery and name in self.weight_names(key):
             found = (self._gallery.folder(key) / "weights" / f"{name}.safetensors").read_bytes()
         elif key not in self._gallery:
-            found = weights.read(self.home, key, name)
+            with store_errors(self.home):
+                found = weights.read(self.home, key, name)
         if found is None:
             raise unknown(f"weights in run {key}:", name, self.weight_names(key))
         return found
@@ -190,7 +172,8 @@ class Library:
     def damaged(self, key: str) -> list[str]:
         """Weights of the run and of those it was made from that are not whole any more, as ``KEY/NAME``."""
         own = [one for one in self.lineage(key) if one not in self._gallery]
-        return [f"{one}/{name}" for one in own for name in weights.damaged(self.home, one)]
+        with store_errors(self.home):
+            return [f"{one}/{name}" for one in own for name in weights.damaged(self.home, one)]
 
     def size(self, key: str) -> int:
         """Bytes on disk: results and weights of the run and of the runs made only to make it."""
@@ -210,29 +193,16 @@ class Library:
         return here + weights.size_elsewhere(self.home)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Read-only. Where nothing at all can be written SQLite must be told that the file does not change."""
-    if os.access(path.parent, os.W_OK):
-        return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)
-    log, index = (path.with_name(f"{path.name}-{what}") for what in ("wal", "shm"))
-    written = log.exists() and log.stat().st_size > 0
-    if written and index.exists():  # somebody else writes it, or did when the folder still could be
-        return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)
-    if written:
-        raise StoreError(
-            f"The store {path.parent} cannot be written and its last writer did not come to its end: what it wrote last is "
-            "not in the file yet. Look at it once where it can be written, or copy the folder and give the copy as --home."
-        )
-    return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
+def _everything(db: sqlite3.Connection | None) -> tuple[list[tuple], list[tuple]]:
+    """The rows of all runs, and ``(key, parent)`` of those that were made from others, as of one moment."""
+    if db is None:
+        return [], []
+    db.execute("BEGIN")
+    return db.execute(f"SELECT {COLUMNS} FROM runs").fetchall(), db.execute("SELECT key, parent FROM parents").fetchall()
 
 
-def _migrate(home: Path) -> None:
-    from landscape.runs.store import Store
-
-    Store(home, {"kind": "migration"}).close()
-
-
-def _run(row: tuple, parents: tuple[str, ...], orphaned: bool) -> Run:
+def _run(row: tuple, parents: tuple[str, ...], orphaned: str) -> Run:
+    """``orphaned``: why an unfinished run is not going on, if it is not."""
     key, recipe, title, settings, status, message, created, started, finished, cpu, _ = row
     run = Run(key, recipe, title, json.loads(settings), parents, status, message, created, started, finished, cpu)
-    return replace(run, status="cancelled", message=INTERRUPTED) if orphaned and status in UNFINISHED else run
+    return replace(run, status="cancelled", message=orphaned) if orphaned and status in UNFINISHED else run

@@ -41,6 +41,12 @@ class People:
         with self._store._transaction() as db:
             db.execute("INSERT OR IGNORE INTO wishes VALUES (?, ?, ?, ?)", (key, person.id, person.name, time.time()))
 
+    def withdraw(self, key: str, message: str) -> None:
+        """Nobody asks for the run itself any more: it is made for others only."""
+        with self._store._transaction() as db:
+            db.execute("DELETE FROM wishes WHERE key = ?", (key,))
+            db.execute("UPDATE runs SET asked = 0, message = ? WHERE key = ?", (message, key))
+
     def wishes(self) -> dict[str, set[str]]:
         """Who asked for the runs that have not ended."""
         rows = self._store._rows("SELECT key, person FROM wishes JOIN runs USING (key) "

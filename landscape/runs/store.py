@@ -15,7 +15,7 @@ from typing import Any
 
 from landscape.errors import BadInput, StoreError
 from landscape.runs import location, reserve, schema, weights
-from landscape.runs.home import DiskFull, Lock, abandoned, holder, home_of, made, store_errors
+from landscape.runs.home import DiskFull, Lock, abandoned, check_writable, holder, home_of, made, store_errors
 from landscape.runs.records import UNFINISHED, checked_title
 
 VACUUM = 200  # pages that are given back to the disk at a time
@@ -31,6 +31,7 @@ class Store:
 
     def __init__(self, home: Path | str | None = None, says: dict[str, Any] | None = None):
         self.home = made(home_of(home))
+        check_writable(self.home)
         with store_errors(self.home):
             self.lock = Lock.take(self.home / "writer.lock", says or {"kind": "process"})
             if self.lock is None:
@@ -139,6 +140,10 @@ class Store:
         rows = self._rows("SELECT status FROM runs WHERE key = ?", key)
         return rows[0][0] if rows else None
 
+    def asked(self, key: str) -> bool:
+        """Whether somebody asked for the run itself, and not only for one that is made from it."""
+        return bool(self._rows("SELECT 1 FROM runs WHERE key = ? AND asked", key))
+
     def unfinished(self) -> list[str]:
         """Keys of the runs somebody asked for that are not at their end, in the order they came in
         (a clock may have gone backwards since)."""
@@ -191,7 +196,7 @@ class Store:
     def finish(self, key: str, status: str, message: str = "", detail: str = "", cpu: float = 0.0) -> None:
         """The end of a run that is queued or running; one that has ended stays as it is.
 
-        The unfinished runs that were made only for it end with it.
+        The unfinished runs that were made only for it end with it, but for those that another unfinished one is made from.
         """
         def end() -> None:
             with self._transaction() as db:
@@ -203,16 +208,17 @@ class Store:
 
     def _end(self, db, key: str, end: tuple) -> None:
         status, *_, now, _ = end
-        db.execute(
-            "UPDATE attempts SET ended = max(started, ?), outcome = ? WHERE key = ? AND ended IS NULL", (now, status, key)
-        )
+        db.execute("UPDATE attempts SET ended = max(started, ?), outcome = ? WHERE key = ? AND ended IS NULL",
+                   (now, status, key))
         db.execute(
             "UPDATE runs SET status = ?, message = ?, detail = ?, finished = max(?, coalesce(started, 0)), "
             "cpu_seconds = cpu_seconds + ?, cancel = 0 WHERE key = ? AND status IN ('queued', 'running')",
             (*end, key),
         )
         for child in self.parents(key):
-            if self._rows("SELECT 1 FROM runs WHERE key = ? AND NOT asked AND status = 'running'", child):
+            alone = not self._rows("SELECT 1 FROM parents JOIN runs USING (key) WHERE parent = ? "
+                                   "AND status IN ('queued', 'running')", child)
+            if alone and not self.asked(child) and self.status(child) in UNFINISHED:
                 self._end(db, child, (*end[:-1], 0.0))
 
     def request_cancel(self, key: str) -> None:
@@ -220,13 +226,14 @@ class Store:
         with self._transaction() as db:
             db.execute("UPDATE runs SET cancel = 1 WHERE key = ? AND status IN ('queued', 'running')", (key,))
 
-    def wait(self, key: str, message: str) -> None:
-        """Put an unfinished run back to those that wait; the message says what for."""
+    def wait(self, key: str, message: str, outcome: str | None = None) -> None:
+        """Put an unfinished run back to those that wait; the message says what for, ``outcome`` how the attempt ended."""
         with self._transaction() as db:
-            db.execute(
-                "UPDATE runs SET status = 'queued', message = ? WHERE key = ? AND status IN ('queued', 'running')",
-                (message, key),
-            )
+            db.execute("UPDATE runs SET status = 'queued', message = ? WHERE key = ? AND status IN ('queued', 'running')",
+                       (message, key))
+            if outcome:
+                db.execute("UPDATE attempts SET ended = max(started, ?), outcome = ? WHERE key = ? AND ended IS NULL",
+                           (time.time(), outcome, key))
 
     def parents(self, key: str) -> list[str]:
         return [parent for (parent,) in self._rows("SELECT parent FROM parents WHERE key = ?", key)]

@@ -16,7 +16,7 @@ from landscape.runs.origins import origin
 from landscape.settings import parse, settings_of
 from landscape.settings_inspect import KEPT, digest
 from landscape.sharing import is_open
-from landscape.ui import people, preview, running
+from landscape.ui import looking, people, preview, running
 from landscape.ui.form import from_address, widget
 from landscape.ui.reading import PAGES, ago, badge, size_in_words
 
@@ -62,7 +62,7 @@ def form(library: Library) -> None:
     count = sum(map(len, files.values()))
     button, words = st.columns([1, 5], vertical_alignment="center")
     pressed = button.button("Open", type="primary", icon=":material/folder_open:", key="open-button", width="stretch",
-                            disabled=not 1 <= count <= MOST)
+                            **looking.off(not 1 <= count <= MOST))
     words.caption(outlook(count))
     if pressed:
         _open(library, files, chosen)
@@ -209,7 +209,7 @@ def again(run: Run, advice: list[str]) -> None:
     if found is None:
         return
     name, value = found.groups()
-    if st.button(f"Open again with {name} {value}", icon=":material/refresh:", key="again"):
+    if st.button(f"Open again with {name} {value}", icon=":material/refresh:", key="again", **looking.off()):
         try:
             settings = parse("inspect", run.settings | {name: value})
         except LandscapeError as error:
@@ -226,6 +226,6 @@ def tidy(library: Library) -> None:
     size = size_in_words(sum(path.stat().st_size for path in kept))
     words, way = st.columns([7, 4], vertical_alignment="center")
     words.caption(f"{len(kept)} dropped {'file' if len(kept) == 1 else 'files'} kept in the store, {size}.")
-    if way.button("Remove those no run uses", key="tidy", type="tertiary", icon=":material/delete:"):
+    if way.button("Remove those no run uses", key="tidy", type="tertiary", icon=":material/delete:", **looking.off()):
         freed = uploads.remove_unused(library.home, {json.dumps(run.settings) for run in library.runs(children=True)})
         st.toast(f"{size_in_words(freed)} are free again; files of the last hour stay.")

@@ -15,7 +15,7 @@ from landscape.errors import LandscapeError, StoreError
 from landscape.runs import Jobs, estimates
 from landscape.runs.home import home_of
 from landscape.runs.records import identify
-from landscape.ui import people
+from landscape.ui import looking, people
 
 PATIENCE = 20.0  # seconds that a press of the button waits for an estimate that is still being made
 KEPT = 64  # estimates
@@ -30,8 +30,9 @@ def _asked() -> tuple[ThreadPoolExecutor, OrderedDict[tuple, Future]]:
 
 
 def asked(recipe: str, settings) -> Future | None:
-    """The estimate of a run, on its way or there; None where nobody looks, or the recipe does not count its costs."""
-    if not estimates.known(recipe) or not people.visitor().id:
+    """The estimate of a run, on its way or there; None where nobody looks, nothing can be computed, or the recipe does not
+    count its costs."""
+    if not estimates.known(recipe) or not people.visitor().id or looking.only():
         return None
     home, wanted = home_of(None), identify(recipe, settings)
     pool, answers = _asked()

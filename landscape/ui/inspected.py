@@ -12,7 +12,7 @@ from landscape.figures import surface as surfaces
 from landscape.figures.levels import Scale, common_scale
 from landscape.results import METRICS, Components, Matrix, Profile, Surface
 from landscape.runs import Library, Run
-from landscape.ui import opened, panels, plot, running
+from landscape.ui import looking, opened, panels, plot, running
 from landscape.ui.plot import figure_json
 from landscape.ui.reading import POSTERIOR, stamp
 from landscape.ui.report import error, number
@@ -97,7 +97,7 @@ def _posterior(run: Run, found: dict) -> None:
     elif count > 2:
         wanted |= {"subspace": "pca", "scaling": "singular values"}
     wanted["methods"] = ("ess", "laplace_subspace", *(("ensemble",) if count > 1 else ()))
-    if way.button("Draw from it", icon=":material/bubble_chart:", key="draw-posterior"):
+    if way.button("Draw from it", icon=":material/bubble_chart:", key="draw-posterior", **looking.off()):
         running.submit("around", wanted, POSTERIOR)
 
 
@@ -185,7 +185,8 @@ def _paths(run: Run, at: tuple, found: dict, metric: str) -> None:
                "of its outputs (Ainsworth et al. 2023); what remains of the barrier is not a matter of their order.")
     possible = run.status == "done" and "profile:bezier" not in found and run.settings.get("precision") != "bfloat16"
     if possible and st.button("Train a curve between them", icon=":material/timeline:", key="train-curve",
-                              help="A path of low loss (Garipov et al. 2018), as a run of its own beside this one."):
+                              **looking.off(help="A path of low loss (Garipov et al. 2018), as a run of its own beside "
+                                                 "this one.")):
         running.submit("inspect", run.settings | {"curve_epochs": CURVE_EPOCHS})
 
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from landscape import ASSETS, ROOT
-from landscape.ui import people
+from landscape.ui import looking, people
 
 PAGES = ROOT / "pages"
 
@@ -21,4 +21,5 @@ page = st.navigation([
     st.Page(PAGES / "runs.py", title="Runs", icon=":material/inventory_2:", url_path="runs"),
 ], position="top")
 st.html(ROOT / "landscape/ui/app.css")
+looking.notice()
 page.run()

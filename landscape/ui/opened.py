@@ -15,7 +15,7 @@ from landscape.runs import Jobs, Library, Run
 from landscape.runs.where import checked as checked_place
 from landscape.runs.where import parse_where
 from landscape.runs.where import text as text_of
-from landscape.ui import compared, people, plot
+from landscape.ui import compared, looking, people, plot
 from landscape.ui.places import Pictures, understood
 from landscape.ui.reading import VALLEYS, pictures_of, stamp
 
@@ -190,7 +190,7 @@ def _keep(library: Library, run: Run, place: dict) -> None:
         with offer.container():
             title = st.text_input("Title", f"{run.title}: {shown.named(place)}"[:200], key=f"keep-title-{mark[1]}",
                                   max_chars=200)
-            if st.button("Keep this network", key="keep", type="primary", width="stretch"):
+            if st.button("Keep this network", key="keep", type="primary", width="stretch", **looking.off()):
                 try:
                     kept[mark] = people.jobs(library.home).keep(place, title)
                 except LandscapeError as error:

@@ -10,7 +10,7 @@ from landscape import catalog
 from landscape.errors import LandscapeError
 from landscape.figures.methods import look
 from landscape.runs import Library, Run
-from landscape.ui import costs, people, plot
+from landscape.ui import costs, looking, people, plot
 from landscape.ui.reading import history_json, seconds_in_words, stamp
 
 STAGES = {
@@ -88,7 +88,7 @@ def progress(library: Library, run: Run) -> None:
             st.progress(min(1.0, now.fraction), f"{stage}{where} · {seconds_in_words(now.eta_seconds)}")
         if run.message:  # what befell it so far, and that it goes on
             st.caption(run.message)
-    if right.button("Cancel", key="cancel", width="stretch"):
+    if right.button("Cancel", key="cancel", width="stretch", **looking.off()):
         try:
             people.jobs().cancel(run.key)
         except LandscapeError as error:
@@ -120,14 +120,14 @@ def live_curves(library: Library, run: Run) -> None:
 def ended_early(run: Run) -> None:
     """Why a run stopped, and a button that goes on from what it has."""
     (st.error if run.status == "failed" else st.info)(run.message or f"This run is {run.status}.")
-    if not run.read_only and st.button("Go on", icon=":material/play_arrow:", key="go-on"):
+    if not run.read_only and st.button("Go on", icon=":material/play_arrow:", key="go-on", **looking.off()):
         submit(run.recipe, run.settings)
 
 
 def run_button(recipe: str, settings) -> None:
     """The button that starts a run, and beside it what the run will cost; ``settings`` None: those given are not valid."""
     button, words = st.columns([1, 6], vertical_alignment="center")
-    if button.button("Run", type="primary", icon=":material/play_arrow:", disabled=settings is None, key="run-button"):
+    if button.button("Run", type="primary", icon=":material/play_arrow:", key="run-button", **looking.off(settings is None)):
         submit(recipe, settings)
     if settings is not None:
         with words:

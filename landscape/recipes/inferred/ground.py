@@ -7,7 +7,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from landscape.errors import BadInput
+from landscape.errors import BadInput, Diverged
 from landscape.geometry.curves import Curve
 from landscape.geometry.precision import LOWER
 from landscape.posteriors.method import Given
@@ -28,12 +28,14 @@ ENDS = 2  # networks that a curve joins
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """K trained networks, and the ``curve`` between the first two, if one was asked for."""
+    """K trained networks, and the ``curve`` between the first two, if one was asked for; ``lost`` says why its training has
+    left none."""
 
     settings: Inference
     problem: Problem
     walk: Networks
     curve: Curve | None
+    lost: str = ""
 
     @property
     def task(self):
@@ -44,6 +46,8 @@ class Ground:
         s = self.settings
         count = dimension or s.dimension
         if kind == "curve":
+            if self.lost:
+                raise BadInput(self.lost)
             if self.curve is None or i:
                 raise BadInput("There is one curve, between the first two networks. Choose repeats=1, or another subspace.")
             count = min(count, len(self.curve.points) - 1) if s.subspace != "curve" else count
@@ -150,14 +154,26 @@ class Ground:
 
 def ground_of(s: Inference, reader, here: bool = False) -> Ground:
     """The networks and data of the settings, from parents that are computed in this job unless they are there; ``here``
-    takes whatever device there is. Raises BadInput while there are none."""
+    takes whatever device there is. A curve whose training diverges leaves the others without it. Raises BadInput while there
+    are no networks."""
     if isinstance(s, Around):
         return Ground(s, *opened(s, reader))
     p = problem(anywhere(s) if here else s, s.batchnorm_examples)
-    curve = None
     walk = Trained(walked(s, reader, p))
-    if "curve" in (s.subspace, *s.compared):
-        own = Curves(**{name: getattr(s, name) for name in Curves.model_fields} | {"seeds": s.seeds[:ENDS]})
-        points = curves.computed(reader.child("curves", own))["bezier"]
-        curve = Curve(points, "bezier")
-    return Ground(s, p, walk, curve)
+    curve, lost = _curve(s, reader) if "curve" in (s.subspace, *s.compared) else (None, "")
+    return Ground(s, p, walk, curve, lost)
+
+
+def _curve(s: Inference, reader) -> tuple[Curve | None, str]:
+    """The curve between the first two networks, or why there is none: its training diverged, in this job or, for who looks
+    at the run, in the one that wrote its summary."""
+    own = Curves(**{name: getattr(s, name) for name in Curves.model_fields} | {"seeds": s.seeds[:ENDS]})
+    try:
+        return Curve(curves.computed(reader.child("curves", own))["bezier"], "bezier"), ""
+    except Diverged as error:
+        return None, str(error)
+    except BadInput:
+        told = reader.load("summary")
+        if told is None or "curve" not in told.values:
+            raise
+        return None, told.values["curve"]["failed"]

@@ -145,6 +145,7 @@ def summary(ground: Ground, rows: list[dict], context, lacking: str = "") -> Sum
     made = {"key": context.key, "task": task, "subspace": subspace,
             "seeds": list(ground.walk.seeds), "temperature": s.temperature, "prior_std": s.prior_std, "prior": s.prior,
             "reference": s.reference, "methods": methods, "parents": {ground.walk.recipe: ground.walk.key}}
+    made |= {"curve": {"failed": ground.lost}} if ground.lost else {}
     made |= {"theatre": {"failed": lacking}} if lacking else {}
     made |= {"precision": s.precision, "said": rounded(rows)} if s.precision in LOWER else {}
     return Summary(made | {"cpu_seconds": round(context.cpu_seconds, 3)})

@@ -7,7 +7,7 @@ import streamlit as st
 from landscape.errors import LandscapeError
 from landscape.runs import Library, Run
 from landscape.settings import parse
-from landscape.ui import people, running
+from landscape.ui import looking, people, running
 
 KINDS = {"auto": "read off the numbers", "probabilities": "probabilities", "logits": "logits"}
 ENDINGS = ("csv", "tsv", "txt", "npz")
@@ -31,7 +31,7 @@ def form(library: Library) -> None:
         kind = st.segmented_control("The outputs are", list(KINDS), default="auto", key="predictions-kind", required=True,
                                     format_func=KINDS.get)
         if st.button("Judge it", type="primary", icon=":material/target:", key="predictions-button",
-                     disabled=dropped is None and not path):
+                     **looking.off(dropped is None and not path)):
             _submit(library, dropped, path, kind)
     with right:
         st.markdown("From any program, for any data: one row of class probabilities or logits for each example, "
@@ -65,7 +65,7 @@ def question(run: Run, values: dict) -> None:
     buttons = st.columns([2, 2, 6])
     for column, kind in zip(buttons, ("probabilities", "logits"), strict=False):
         if column.button(f"They are {kind}", key=f"kind-{kind}", type="primary" if kind == likely else "secondary",
-                         width="stretch"):
+                         width="stretch", **looking.off()):
             try:
                 given = {name: value for name, value in run.settings.items() if value != ""}
                 settings = parse("predictions", given | {"kind": kind})

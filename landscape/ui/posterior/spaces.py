@@ -85,7 +85,7 @@ def _without(story: Story) -> None:
     failed = [name for name, one in story.samples.items() if one.info.get("failed") == story.missing]
     st.markdown(
         (f"It was to be drawn from by {_listed(failed)}. " if failed else "")
-        + "Methods that need no subspace have run; all that follows is theirs."
+        + "Methods that do not need it have run; all that follows is theirs."
     )
 
 
