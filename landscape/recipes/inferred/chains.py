@@ -18,7 +18,7 @@ from torch import Tensor
 from landscape.errors import BadInput, Diverged, LandscapeError
 from landscape.posteriors import method
 from landscape.posteriors.blocks import Block, joined
-from landscape.posteriors.method import Draws, Given, silent
+from landscape.posteriors.method import Draws, Given
 from landscape.recipes.elsewhere import threaded
 from landscape.recipes.inferred.draws import Live, weights_name
 from landscape.recipes.inferred.ground import Ground, ground_of
@@ -169,7 +169,7 @@ class _Chains:
             return self.passage.take(found)
         except LandscapeError as error:
             log.warning("block %d of %s is drawn again: %s", number + 1, self.label.name, error)
-            return self._here(np.array([number]), silent)["blocks"][0]
+            return self._here(np.array([number]), lambda done, total: self.live.told(*self.live.share))["blocks"][0]
 
     def _take(self, part: Block, arrays: Arrays) -> None:
         try:

@@ -57,7 +57,7 @@ class Live:
 
     def whole(self, z: Tensor, first: int) -> None:
         """All draws (chains, n, K) of the chains that begin with ``first``, whatever was shown of them before."""
-        if sum(residual.shape[1] for _, _, residual in self.seen.get(first, ())) < z.shape[1]:
+        if sum(residual.shape[1] for _, _, residual in self.seen.get(first, ())) != z.shape[1]:
             self.seen.pop(first, None)
             self.show(z, first)
 
