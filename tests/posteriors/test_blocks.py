@@ -64,6 +64,19 @@ def test_further_chains_are_further_blocks_with_numbers_of_their_own(name):
     assert both.info["said"].count(target.said) == 1
 
 
+class Card(type(gaussian())):
+    """A density that says it is on a GPU."""
+
+    device = torch.device("cuda")
+
+
+def test_on_a_gpu_all_chains_go_together_and_independent_draws_are_never_divided():
+    here, there = gaussian(), Card(gaussian().mean, gaussian().covariance)
+    assert [len(part) for part in method.divided("hmc", Given(target=here), chains=40)] == [14, 13, 13]
+    assert [len(part) for part in method.divided("hmc", Given(target=there), chains=40)] == [40]
+    assert [len(part) for part in method.divided("vi", Given(target=here), chains=40)] == [40]
+
+
 def test_blocks_follow_from_the_state_of_the_generator_which_only_the_first_one_moves():
     own, state = generator(3), generator(3).get_state()
     parts = blocks(48, 16)
