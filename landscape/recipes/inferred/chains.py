@@ -10,6 +10,8 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,11 +26,14 @@ from landscape.recipes.inferred.draws import Live, weights_name
 from landscape.recipes.inferred.ground import Ground, ground_of
 from landscape.recipes.inferred.labels import Label, labels
 from landscape.recipes.spread import Sent, Work, spread
+from landscape.settings_posterior import Inference
 
 DIRECT = 2**25  # bytes of a block's draws that go through the scheduler; more only through a location for weights
 FAILED = {error.__name__: error for error in (BadInput, Diverged, torch.linalg.LinAlgError)}  # what a block may end with
 log = logging.getLogger(__name__)
 Arrays = dict[str, np.ndarray]
+Progress = Callable[[float, int], None]
+Shown = Callable[[Block, Tensor | None], None]
 
 
 def inferred(ground: Ground, label: Label, replicate: int, given: Given, live: Live, context) -> Draws:
@@ -36,13 +41,13 @@ def inferred(ground: Ground, label: Label, replicate: int, given: Given, live: L
 
     Raises what ``method.infer`` raises.
     """
-    options, own = label.options(ground.settings), label.generator(ground.settings, replicate)
-    parts, started = method.divided(label.method, given, **options), time.process_time()
-    if len(parts) == 1:
-        draws = method.infer(label.method, given, generator=own, watch=live, **options)
-        draws.info["cpu_seconds"] = time.process_time() - started
-        return draws
-    return _Chains(ground, label, replicate, given, live, context, parts).drawn()
+    chains = Chains(ground.settings, label, replicate, given)
+    if len(chains.parts) > 1:
+        return _Division(chains, live, context).drawn()
+    started = time.process_time()
+    draws = method.infer(label.method, given, generator=chains.generator(), watch=live, **chains.options)
+    draws.info["cpu_seconds"] = time.process_time() - started
+    return draws
 
 
 def elsewhere(told: tuple, reader) -> Callable:
@@ -53,13 +58,12 @@ def elsewhere(told: tuple, reader) -> Callable:
     if ground.task.splits["train"][0].device.type != "cpu":
         raise BadInput("It computes on a GPU, and the run does not.")
     label = next(label for label in labels(ground.settings) if label.name == name)
-    given = ground.given(label, ground.groups(label)[replicate])
-    given.target.likelihood.threads = cores
-    parts = method.divided(label.method, given, **label.options(ground.settings))
+    chains = Chains(ground.settings, label, replicate, ground.given(label, ground.groups(label)[replicate]))
+    chains.given.target.likelihood.threads = cores  # how networks are shared among them may decide the last bit
 
     def drawn(items: np.ndarray, progress) -> Arrays:
         with threaded(threads):
-            found = _blocks(ground, label, replicate, given, parts, items, progress)
+            found = chains.blocks(items, progress)
         if passage:
             found["blocks"][:] = [passage.leave(each) for each in found["blocks"]]
         return found
@@ -67,29 +71,48 @@ def elsewhere(told: tuple, reader) -> Callable:
     return drawn
 
 
-def _blocks(ground: Ground, label: Label, replicate: int, given: Given, parts: list[Block], items: np.ndarray, progress,
-            shown: Callable[[Block, Tensor | None], None] = lambda part, new: None) -> Arrays:
-    """The packed draws of the blocks numbered ``items``, or how they failed."""
-    found = np.empty(len(items), object)
-    for i, number in enumerate(items.tolist()):
-        part = parts[number]
+@dataclass(frozen=True, eq=False)
+class Chains:
+    """All chains of a method in one of its replicates."""
 
-        def watch(done: int, total: int, new: Tensor | None, i: int = i, part: Block = part) -> None:
-            shown(part, new)
-            progress(i + done / total, len(items))
+    settings: Inference
+    label: Label
+    replicate: int
+    given: Given
 
-        found[i] = _packed(ground, label, replicate, given, part, watch)
-    return {"blocks": found}
+    @cached_property
+    def options(self) -> dict:
+        return self.label.options(self.settings)
 
+    @cached_property
+    def parts(self) -> list[Block]:
+        return method.divided(self.label.method, self.given, **self.options)
 
-def _packed(ground: Ground, label: Label, replicate: int, given: Given, part: Block, watch) -> Arrays:
-    own, started = part.generator(label.generator(ground.settings, replicate)), time.process_time()
-    try:
-        draws = method.infer_block(label.method, given, part, generator=own, watch=watch, **label.options(ground.settings))
-    except tuple(FAILED.values()) as error:
-        return {"failed": _text([type(error).__name__, str(error)])}
-    draws.info["cpu_seconds"] = time.process_time() - started
-    return pack(draws)
+    def generator(self) -> torch.Generator:
+        """That of the run, as it begins."""
+        return self.label.generator(self.settings, self.replicate)
+
+    def blocks(self, items: np.ndarray, progress: Progress, shown: Shown = lambda part, new: None) -> Arrays:
+        """``{"blocks": (n,)}``: the packed draws of the blocks numbered ``items`` (n,), or how they failed."""
+        found = np.empty(len(items), object)
+        for i, number in enumerate(items.tolist()):
+            part = self.parts[number]
+
+            def watch(done: int, total: int, new: Tensor | None, i: int = i, part: Block = part) -> None:
+                shown(part, new)
+                progress(i + done / total, len(items))
+
+            found[i] = self._block(part, watch)
+        return {"blocks": found}
+
+    def _block(self, part: Block, watch: method.Watch) -> Arrays:
+        own, started = part.generator(self.generator()), time.process_time()
+        try:
+            draws = method.infer_block(self.label.method, self.given, part, generator=own, watch=watch, **self.options)
+        except tuple(FAILED.values()) as error:
+            return {"failed": _text([type(error).__name__, str(error)])}
+        draws.info["cpu_seconds"] = time.process_time() - started
+        return pack(draws)
 
 
 def pack(draws: Draws) -> Arrays:
@@ -116,12 +139,11 @@ def _read(text: np.ndarray):
     return json.loads(text.tobytes())
 
 
-class _Chains:
-    """The blocks of one replicate of a method."""
+class _Division:
+    """The blocks of chains, here and elsewhere."""
 
-    def __init__(self, ground: Ground, label: Label, replicate: int, given: Given, live: Live, context, parts: list[Block]):
-        self.ground, self.label, self.replicate, self.given = ground, label, replicate, given
-        self.live, self.context, self.parts = live, context, parts
+    def __init__(self, chains: Chains, live: Live, context):
+        self.chains, self.live, self.context, self.parts = chains, live, context, chains.parts
         self.found: dict[int, Draws | Exception] = {}
         self.passage = getattr(context, "passage", lambda: None)()
 
@@ -144,20 +166,20 @@ class _Chains:
         return joined(self.parts, [self.found[part.number] for part in self.parts])
 
     def _work(self) -> Work:
-        told = (self.label.name, self.replicate, self.passage, torch.get_num_threads(), self.given.target.likelihood.threads)
+        each = self.chains
+        told = (each.label.name, each.replicate, self.passage, torch.get_num_threads(), each.given.target.likelihood.threads)
         return Work(self._here, elsewhere if self._fits() else None,
                     lambda: (Sent(told, tuple), self.context.reading()), batch=1)
 
-    def _here(self, items: np.ndarray, progress) -> Arrays:
-        return _blocks(self.ground, self.label, self.replicate, self.given, self.parts, items, progress, self._shown)
+    def _here(self, items: np.ndarray, progress: Progress) -> Arrays:
+        return self.chains.blocks(items, progress, lambda part, new: self.live.show(new, part.first))
 
     def _fits(self) -> bool:
         """Whether the draws of a block can come from elsewhere."""
-        known = self.label.row.defaults | self.label.options(self.ground.settings)
-        target = self.given.target
+        target, known = self.chains.given.target, self.chains.label.row.defaults | self.chains.options
         size = len(self.parts[0]) * known["draws"] * target.ndim * target.dtype.itemsize
         if size > DIRECT and self.passage is None:
-            log.info("%s is not divided, as %d bytes of draws are too many to send", self.label.name, size)
+            log.info("%s is not divided, as %d bytes of draws are too many to send", self.chains.label.name, size)
             return False
         return True
 
@@ -168,12 +190,12 @@ class _Chains:
         try:
             return self.passage.take(found)
         except LandscapeError as error:
-            log.warning("block %d of %s is drawn again: %s", number + 1, self.label.name, error)
+            log.warning("block %d of %s is drawn again: %s", number + 1, self.chains.label.name, error)
             return self._here(np.array([number]), lambda done, total: self.live.told(*self.live.share))["blocks"][0]
 
     def _take(self, part: Block, arrays: Arrays) -> None:
         try:
-            draws = self.found[part.number] = unpack(arrays, self.given.target.space)
+            draws = self.found[part.number] = unpack(arrays, self.chains.given.target.space)
         except tuple(FAILED.values()) as error:
             self.found[part.number] = error
         else:
@@ -192,12 +214,9 @@ class _Chains:
             if found is None:
                 return
 
-    def _shown(self, part: Block, new: Tensor | None) -> None:
-        self.live.show(new, part.first)
-
     def _progress(self, done: float, total: int) -> None:
         count = len(self.parts)
         self.live.told(count - total + done, count)
 
     def _name(self, part: Block) -> str:
-        return f"state-{weights_name(self.label.name, 'chains')}-{self.replicate}-{part.number}"
+        return f"state-{weights_name(self.chains.label.name, 'chains')}-{self.chains.replicate}-{part.number}"
