@@ -96,25 +96,28 @@ POSTERIORS: dict[str, dict[str, Any]] = {
 }
 
 # name -> infer(given, *, draws, chains, generator, watch, **options) -> posteriors.method.Draws; the defaults are its
-# options, "over" what it explores: a "subspace", all "weights" or trained "networks"; "needs" fields of method.Given
+# options, "over" what it explores: a "subspace", all "weights" or trained "networks"; "needs" fields of method.Given; and
+# "block" how many Markov chains go side by side at most: further ones are a block of their own (posteriors.blocks)
+ABOUT_METHODS = ("over", "needs", "block")  # what is no option
 METHODS = {
     "ess": Row("Elliptical slice sampling", "Any likelihood under a Gaussian prior; nothing to tune.",
                "landscape.posteriors.ess:infer",
-               {"over": "subspace", "needs": ("target",), "draws": 500, "chains": 16, "warmup": 100, "thin": 1}),
+               {"over": "subspace", "needs": ("target",), "block": 16, "draws": 500, "chains": 16, "warmup": 100,
+                "thin": 1}),
     "hmc": Row("HMC", "Full-batch Hamiltonian Monte Carlo, all chains at once.", "landscape.posteriors.hmc:infer",
-               {"over": "weights", "needs": ("target",), "draws": 100, "chains": 16, "warmup": 100, "trajectory": 1.5708,
-                "most_steps": 64, "accept": 0.8, "step_size": None, "metric": None, "thin": 1}),
+               {"over": "weights", "needs": ("target",), "block": 16, "draws": 100, "chains": 16, "warmup": 100,
+                "trajectory": 1.5708, "most_steps": 64, "accept": 0.8, "step_size": None, "metric": None, "thin": 1}),
     "nuts": Row("NUTS", "The no-U-turn sampler of pyro.", "landscape.posteriors.nuts:infer",
-                {"over": "subspace", "needs": ("target",), "draws": 1000, "chains": 4, "warmup": 200, "accept": 0.9,
-                 "max_depth": 8, "metric": None}),
+                {"over": "subspace", "needs": ("target",), "block": 4, "draws": 1000, "chains": 4, "warmup": 200,
+                 "accept": 0.9, "max_depth": 8, "metric": None}),
     "sgld": Row("Cyclical SGLD", "Langevin steps on batches of examples, their size going round in cycles.",
                 "landscape.posteriors.sgld:infer",
-                {"over": "subspace", "needs": ("target",), "draws": 200, "chains": 16, "warmup": 200, "cycle": 50,
-                 "explore": 0.5, "per_cycle": 5, "batch_size": 0, "step_size": None, "metric": None}),
+                {"over": "subspace", "needs": ("target",), "block": 16, "draws": 200, "chains": 16, "warmup": 200,
+                 "cycle": 50, "explore": 0.5, "per_cycle": 5, "batch_size": 0, "step_size": None, "metric": None}),
     "metropolis": Row("Random-walk Metropolis", "Steps in any direction, taken or not: the plainest sampler.",
                       "landscape.posteriors.metropolis:infer",
-                      {"over": "subspace", "needs": ("target",), "draws": 500, "chains": 16, "warmup": 500, "thin": 5,
-                       "step_size": None}),
+                      {"over": "subspace", "needs": ("target",), "block": 16, "draws": 500, "chains": 16, "warmup": 500,
+                       "thin": 5, "step_size": None}),
     "swag": Row("SWAG", "A Gaussian with the first two moments of SGD's snapshots.", "landscape.posteriors.swag:infer",
                 {"over": "networks", "needs": ("trajectories",), "draws": 30, "chains": 1, "rank": 20, "scale": 0.5,
                  "deviations": "final"}),

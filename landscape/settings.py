@@ -50,6 +50,11 @@ class Settings(BaseModel):
                 del values[name]
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
+    @property
+    def revision(self) -> int:
+        """Above 0 where results of these settings have changed while those of others of the recipe have not."""
+        return 0
+
 
 class Training(Settings):
     """Train one network per seed on a task, all at once."""

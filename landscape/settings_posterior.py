@@ -13,6 +13,8 @@ from landscape.settings_averaging import Walk
 
 SUBSPACES = ("random", "pca", "curve")
 SMALLEST, LARGEST = 1e-30, 1e30  # of a temperature or a prior's standard deviation
+CHAINS = 256  # at most
+SIDE = "ess"  # what draws in the subspaces that are compared and in sweeps
 CONVENTIONS = ("final", "running", "reference")
 
 
@@ -36,7 +38,8 @@ class Inference(Settings):
                                             "drawn; empty for the one that weight decay stands for.")
     draws: int | None = Field(None, ge=1, le=100_000, description="Draws that each chain in the subspace keeps; empty for "
                               "what the method starts from.")
-    chains: int | None = Field(None, ge=1, le=256, description="Chains, all at once; empty for what the method starts from.")
+    chains: int | None = Field(None, ge=1, le=CHAINS, description="Chains; empty for what the method starts from. Beyond 16 "
+                               "(NUTS: 4) they go in several blocks, each with a warm-up of its own.")
     weight_draws: int | None = Field(None, ge=1, le=10_000, description="Draws that each chain over all weights keeps.")
     warmup: int | None = Field(None, ge=0, le=100_000, description="Steps of each chain before the first draw is kept.")
     weight_warmup: int | None = Field(None, ge=0, le=100_000, description="Those of a chain over all weights.")
@@ -99,6 +102,13 @@ class Inference(Settings):
             raise BadInput("Temperatures and prior standard deviations of a sweep must be different finite numbers above 0, "
                            f"found {', '.join(f'{v:g}' for v in values)}.")
         return tuple(sorted(values))
+
+    @property
+    def revision(self) -> int:
+        """1 where chains go in more than one block: once all of them went together."""
+        drawn = [*self.methods, *([SIDE] if self.compared or self.temperatures or self.prior_stds else [])]
+        most = min((catalog.METHODS[name].defaults.get("block", CHAINS) for name in drawn), default=CHAINS)
+        return int(self.chains is not None and self.chains > most)
 
     @model_validator(mode="after")
     def _known_reference(self) -> Inference:

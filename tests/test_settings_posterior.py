@@ -4,7 +4,9 @@ import pytest
 
 from landscape import catalog
 from landscape.errors import BadInput
+from landscape.runs.records import identify
 from landscape.settings import parse
+from landscape.settings_posterior import Inference
 
 
 @pytest.mark.parametrize(("given", "said"), [
@@ -96,3 +98,23 @@ def test_runs_of_before_there_was_a_precision_keep_their_keys():
         assert '"precision":"bfloat16"' in parse(recipe, given | {"precision": "bfloat16"}).canonical()
         with pytest.raises(BadInput, match="Did you mean 'bfloat16'"):
             parse(recipe, given | {"precision": "bfloat61"})
+
+
+def test_only_runs_whose_chains_go_in_several_blocks_have_another_key():
+    """All chains once went together: those results are others, and all others are as they were."""
+    def key(**given):
+        return identify("posterior", {"task": "moons", "methods": ("ess",), "reference": None, "compared": (),
+                                      "temperatures": (), "prior_stds": (), **given}).key
+
+    def former(**given):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Inference, "revision", 0)
+            return key(**given)
+
+    assert key() == former()
+    assert key(chains=16) == former(chains=16)
+    assert key(chains=17) != former(chains=17)
+    assert key(methods=("ess", "nuts"), chains=4) == former(methods=("ess", "nuts"), chains=4)
+    assert key(methods=("ess", "nuts"), chains=5) != former(methods=("ess", "nuts"), chains=5)
+    assert key(methods=("vi",), chains=32) == former(methods=("vi",), chains=32)  # no chains
+    assert key(methods=("vi",), chains=32, temperatures=(1.0,)) != former(methods=("vi",), chains=32, temperatures=(1.0,))

@@ -1,7 +1,7 @@
 """What all methods share: what they are given, what they give back, and the checks on both.
 
 A method is a file with ``infer(given, *, draws, chains, generator, watch=silent, **options) -> Draws`` and a row in
-``catalog.METHODS``, whose defaults are its options and, beside them, ``over`` and ``needs``.
+``catalog.METHODS``, whose defaults are its options and, beside them, ``over``, ``needs`` and ``block``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from landscape import catalog
 from landscape.errors import BadInput, Diverged
+from landscape.posteriors.blocks import Block, blocks, joined
 from landscape.posteriors.space import Space
 from landscape.posteriors.target import Target
 from landscape.training.task import Task
@@ -72,13 +73,52 @@ def silent(done: int, total: int, new: Tensor | None) -> None:
 
 
 def infer(name: str, given: Given, *, generator: torch.Generator, watch: Watch = silent, **options) -> Draws:
-    """Run the method called ``name`` with its row's defaults, ``options`` before them.
+    """Run the method called ``name`` with its row's defaults, ``options`` before them; chains of more than one block one
+    block after the other.
 
     Adds ``seconds``, ``value_evaluations`` and ``gradient_evaluations`` to the info where the method has not. Raises
     BadInput for unknown names, options and missing needs, zero draws or chains; Diverged where a chain or a fit is lost.
     """
+    parts = divided(name, given, **options)
+    streams, found = [part.generator(generator) for part in parts], []
+    for part, own in zip(parts, streams, strict=True):
+        found.append(infer_block(name, given, part, generator=own, watch=_of_all(watch, part, parts, found), **options))
+    return joined(parts, found)
+
+
+def divided(name: str, given: Given, **options) -> list[Block]:
+    """The blocks that the chains of a method go in: one up to its row's ``block`` of them, on a GPU, where all go together,
+    and for draws that are no chains. Raises BadInput as ``infer``."""
+    row, chosen = _chosen(name, given, options)
+    chains, most = chosen.get("chains", 1), row.defaults.get("block")
+    if given.start is not None:
+        _check_shape(given, chains)
+    alone = most is None or given.target is None or given.target.device.type != "cpu"
+    return blocks(chains, chains if alone else most)
+
+
+def infer_block(name: str, given: Given, part: Block, *, generator: torch.Generator, watch: Watch = silent,
+                **options) -> Draws:
+    """The draws of one block of ``divided``, ``generator`` being the block's own."""
+    row, chosen = _chosen(name, given, options)
+    before = dict(given.target.evaluations) if given.target is not None else {}
+    started = time.perf_counter()
+    try:
+        found = row.load()(part.given(given), generator=generator, watch=watch,
+                           **({"draws": 1} | chosen | {"chains": len(part)}))
+    except (BadInput, Diverged) as error:
+        if len(part) == part.chains:
+            raise
+        raise type(error)(f"{part.named} of {part.chains}, a block of their own: {error}") from None
+    spent = {f"{kind[:-1]}_evaluations": given.target.evaluations[kind] - count for kind, count in before.items()}
+    found.info.update({**spent, "seconds": time.perf_counter() - started, **found.info})
+    return found
+
+
+def _chosen(name: str, given: Given, options: dict[str, Any]) -> tuple[catalog.Row, dict[str, Any]]:
+    """The row of a method and its options, checked."""
     row = catalog.row("method", catalog.METHODS, name)
-    known = {key: value for key, value in row.defaults.items() if key not in ("over", "needs")}
+    known = {key: value for key, value in row.defaults.items() if key not in catalog.ABOUT_METHODS}
     for key in options:
         if key not in known:
             raise BadInput(f"{row.title} has no option {key!r}. Choose among: {', '.join(known)}.")
@@ -90,12 +130,25 @@ def infer(name: str, given: Given, *, generator: torch.Generator, watch: Watch =
     for key in ("draws", "chains"):
         if chosen.get(key, 1) < 1:
             raise BadInput(f"{row.title} needs at least one of {key}, found {chosen[key]}. Ask for some: {key}=4.")
-    before = dict(given.target.evaluations) if given.target is not None else {}
-    started = time.perf_counter()
-    found = row.load()(given, generator=generator, watch=watch, **({"draws": 1, "chains": 1} | chosen))
-    spent = {f"{kind[:-1]}_evaluations": given.target.evaluations[kind] - count for kind, count in before.items()}
-    found.info.update({**spent, "seconds": time.perf_counter() - started, **found.info})
-    return found
+    return row, chosen
+
+
+def _of_all(watch: Watch, part: Block, parts: list[Block], before: list[Draws]) -> Watch:
+    """The watch of one block for ``watch``, which sees draws of all chains: those that the last block completes."""
+    if len(parts) == 1:
+        return watch
+    shown = 0
+
+    def seen(done: int, total: int, new: Tensor | None) -> None:
+        nonlocal shown
+        if new is not None and part is parts[-1]:
+            first, shown = shown, shown + new.shape[1]
+            new = torch.cat([*(each.z[:, first:shown] for each in before), new])
+        elif part is not parts[-1]:
+            new = None
+        watch(part.number * total + done, len(parts) * total, new)
+
+    return seen
 
 
 def starts(given: Given, chains: int, generator: torch.Generator, spread: float = 0.1) -> Tensor:
@@ -106,16 +159,21 @@ def starts(given: Given, chains: int, generator: torch.Generator, spread: float 
     """
     target = given.target
     if given.start is not None:
+        _check_shape(given, chains)
         z = given.start.to(target.space.origin)
-        if z.shape != (chains, target.ndim):
-            raise BadInput(f"{chains} chains over {target.ndim} coordinates start at ({chains}, {target.ndim}); found "
-                           f"{tuple(z.shape)}.")
     elif target.space.kind == "weights" and given.networks is not None:
         z = target.space.project(given.networks)[torch.arange(chains) % len(given.networks)]
     else:
         z = spread * target.normal_prior.spread(chains, generator)
     check_start(target, z, target.log_density(z))
     return z
+
+
+def _check_shape(given: Given, chains: int) -> None:
+    """Raises BadInput where there is not one start for each chain."""
+    wanted, found = (chains, given.target.ndim), tuple(given.start.shape)
+    if found != wanted:
+        raise BadInput(f"{chains} chains over {wanted[1]} coordinates start at {wanted}; found {found}.")
 
 
 def check_start(target: Target, z: Tensor, log_density: Tensor) -> None:

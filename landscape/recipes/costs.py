@@ -12,6 +12,7 @@ from collections.abc import Callable
 from landscape import catalog, schedules
 from landscape.data import OWN_FILE
 from landscape.networks.roots import allowed
+from landscape.posteriors.blocks import blocks
 from landscape.posteriors.flow import GAUSSIAN_STEPS
 from landscape.recipes.averaged.width import PROBES as TRACED
 from landscape.recipes.bill import BOTH, Bill
@@ -139,7 +140,8 @@ def _inferred(s: Inference, bill: Bill, networks: int) -> None:
     known, points = catalog.METHODS["ess"].defaults, len(s.temperatures) + len(s.prior_stds)
     chains, warmup = s.chains or known["chains"], known["warmup"] if s.warmup is None else s.warmup
     if points:
-        bill.follow("sweeps", points * PROPOSALS * (warmup + s.side_draws), chains, s.dimension, False, s.precision)
+        _follow(bill, "sweeps", known, chains, points * PROPOSALS * (warmup + s.side_draws), s.dimension, False,
+                s.precision)
         bill.judge("sweeps", points * min(s.side_draws * chains, s.averaged), BOTH)
 
 
@@ -152,28 +154,39 @@ def _shown(bill: Bill) -> float:
 
 def _method(s: Inference, label: Label, bill: Bill, repeats: int) -> float:
     """Puts a method down; gives the number of its draws."""
-    known = {name: value for name, value in label.row.defaults.items() if name not in ("over", "needs")}
+    known = {name: value for name, value in label.row.defaults.items() if name not in catalog.ABOUT_METHODS}
     given = known | label.options(s)
     draws, chains, warmup = given.get("draws", 1), given.get("chains", 1), given.get("warmup", 0)
     dimension, stage, kept = 0 if label.over == "weights" else s.dimension, label.title, draws * given.get("thin", 1)
-    low = s.precision  # of chains
-    follow = {
-        "ess": lambda: bill.follow(stage, repeats * PROPOSALS * (warmup + kept), chains, dimension, False, low),
-        "metropolis": lambda: bill.follow(stage, repeats * (warmup + kept), chains, dimension, False, low),
-        "hmc": lambda: bill.follow(stage, repeats * given["most_steps"] * (warmup + kept), chains, dimension, True, low),
-        "nuts": lambda: bill.take(stage, repeats * chains * (warmup + kept) * bill.probe.draw("nuts", dimension, low)),
-        "sgld": lambda: bill.follow(stage, repeats * (warmup + draws * given["cycle"] / given["per_cycle"]), chains,
-                                    dimension, True, low),
+
+    def follow(calls: float, gradients: bool) -> None:
+        _follow(bill, stage, label.row.defaults, chains, repeats * calls, dimension, gradients, s.precision)
+
+    put = {
+        "ess": lambda: follow(PROPOSALS * (warmup + kept), False),
+        "metropolis": lambda: follow(warmup + kept, False),
+        "hmc": lambda: follow(given["most_steps"] * (warmup + kept), True),
+        "nuts": lambda: bill.take(
+            stage, repeats * chains * (warmup + kept) * bill.probe.draw("nuts", dimension, s.precision)),
+        "sgld": lambda: follow(warmup + draws * given["cycle"] / given["per_cycle"], True),
         "vi": lambda: bill.follow(stage, repeats * FITTED * given["steps"], given["samples"], dimension, True),
         "flow": lambda: (bill.follow(stage, repeats * FITTED * GAUSSIAN_STEPS, 16, dimension, True),
                          bill.follow(stage, repeats * FITTED * given["steps"], given["samples"], dimension, True)),
         "laplace_subspace": lambda: bill.follow(stage, repeats * 200, 1, dimension, True),
         "dropout": lambda: bill.train(stage, 1, repeats * given["epochs"]),
     }.get("vi" if label.method == "vi_full" else label.method)
-    if follow is not None:
-        follow()
+    if put is not None:
+        put()
     bill.counts["disk"] += repeats * draws * chains * (bill.vector if label.over != "subspace" else 8 * dimension)
     return draws * chains * (s.members if label.many else 1)
+
+
+def _follow(bill: Bill, stage: str, about: dict, chains: int, calls: float, dimension: int, gradients: bool,
+            precision: str) -> None:
+    """Steps of chains: those of a block side by side, one block after the other (``method.divided``)."""
+    together = bill.task.splits["train"][0].device.type != "cpu"
+    parts = blocks(chains, chains if together else about["block"])
+    bill.follow(stage, calls * len(parts), len(parts[0]), dimension, gradients, precision)
 
 
 def calibration(s: Calibration, bill: Bill) -> None:

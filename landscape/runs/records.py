@@ -81,10 +81,12 @@ def identify(recipe: str, given: Settings | dict[str, Any]) -> Identity:
 def key_of(recipe: str, settings: Settings, parents: tuple[str, ...] = ()) -> str:
     """The first 16 hex digits of a SHA-256 over recipe, its version, settings and parents: equal work, equal key.
 
-    A recipe's version is ``defaults["version"]`` of its catalog row, 1 when absent: raise it when its results change.
+    A recipe's version is ``defaults["version"]`` of its catalog row, 1 when absent: raise it when its results change. Where
+    those of some settings alone change, let their ``revision`` say so; other runs then keep their keys.
     """
     version = catalog.row("recipe", catalog.RECIPES, recipe).defaults.get("version", 1)
-    text = json.dumps([recipe, version, settings.canonical(), list(parents)])
+    revised = [settings.revision] if settings.revision else []
+    text = json.dumps([recipe, version, settings.canonical(), list(parents), *revised])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from landscape.errors import BadInput, Diverged
-from landscape.posteriors import method
 from landscape.posteriors.diagnostics import Diagnosis, diagnose, function_values, rank_histograms
 from landscape.posteriors.method import Draws, Given
 from landscape.posteriors.rounding import measured
@@ -17,6 +14,7 @@ from landscape.posteriors.swag import moments
 from landscape.recipes.averaged.table import spread
 from landscape.recipes.inferred import draws as kept
 from landscape.recipes.inferred.averages import predictive
+from landscape.recipes.inferred.chains import inferred
 from landscape.recipes.inferred.ground import Ground
 from landscape.recipes.inferred.labels import Label
 from landscape.recipes.inferred.theatre import Theatre
@@ -64,10 +62,9 @@ def _computed(ground: Ground, label: Label, theatre: Theatre, context) -> dict:
     """The row; a replicate that fails after the first one is left out and said."""
     found, outputs, seeds, told, lost = [], [], [], {}, []
     for k, networks in enumerate(ground.groups(label)):
-        started = time.process_time()
         try:
             draws = _inferred(ground, label, k, networks, context)
-            spent = time.process_time() - started
+            spent = draws.info["cpu_seconds"]
             predicted = predictive(ground.problem, averaged(ground, draws), drawn=k == 0)
         except FAILURES as error:
             if not found:
@@ -114,9 +111,7 @@ def _inferred(ground: Ground, label: Label, replicate: int, networks: tuple[int,
     first = replicate == 0 and label.over != "networks"
     info = named(ground, label) | _target(label, given.target)
     live = kept.Live(ground, label, context, stage(label), given.target.space if first else None, info)
-    draws = method.infer(label.method, given, generator=label.generator(ground.settings, replicate), watch=live,
-                         **label.options(ground.settings))
-    return checked(ground, label, given, draws)
+    return checked(ground, label, given, inferred(ground, label, replicate, given, live, context))
 
 
 def checked(ground: Ground, label: Label, given: Given, draws: Draws) -> Draws:

@@ -22,33 +22,60 @@ SAVE_DRAWS = 0.4  # seconds between two saved pictures of draws that appear
 
 
 class Live:
-    """Handed to a method as ``watch``: says how far it is and saves ``samples:NAME`` with the draws there are so far."""
+    """Handed to a method as ``watch``: says how far it is and saves ``samples:NAME`` with the draws there are so far.
+
+    Chains that go in blocks are told apart by the number of their ``first`` one; blocks may be at different draws.
+    """
 
     def __init__(self, ground: Ground, label: Label, context, stage: str, space: Space | None, info: dict):
         self.ground, self.label, self.context, self.stage, self.space, self.info = ground, label, context, stage, space, info
-        self.seen: list[tuple[np.ndarray, ...]] = []  # (chains, n, K), (chains, n, 2) and (chains, n) of each report
+        # of each block's first chain: (chains, n, K), (chains, n, 2) and (chains, n) of each report
+        self.seen: dict[int, list[tuple[np.ndarray, ...]]] = {}
+        self.share: tuple[float, float] = (0, 1)  # done, total
         self._saved = time.monotonic()
 
     def __call__(self, done: int, total: int, new: Tensor | None) -> None:
+        self.told(done, total)
+        self.show(new)
+
+    def told(self, done: float, total: float) -> None:
+        """So much of all is done. Raises Cancelled when the run is to stop."""
+        self.share = done, total
         self.context.progress(self.stage, done, total)
+
+    def show(self, new: Tensor | None, first: int = 0) -> None:
+        """The next draws (chains, n, K) of the chains that begin with ``first``."""
         if self.space is None or new is None:
             return
         z = new.detach().cpu().double()
         plane, residual = on_stage(self.ground.stage, self.space, z.flatten(0, 1))
         shown = z.numpy().copy() if self.space.kind != "weights" else np.empty((*z.shape[:2], 0))
-        self.seen.append((shown, plane.reshape(*z.shape[:2], 2), residual.reshape(z.shape[:2])))
+        self.seen.setdefault(first, []).append((shown, plane.reshape(*z.shape[:2], 2), residual.reshape(z.shape[:2])))
         if time.monotonic() - self._saved >= SAVE_DRAWS:
-            self._show(done, total)
+            self._show()
             self._saved = time.monotonic()
 
-    def _show(self, done: int, total: int) -> None:
-        z, plane, residual = (np.concatenate(each, axis=1) for each in zip(*self.seen, strict=True))
-        chains, count = residual.shape
-        kept = thinned(count, max(1, SHOWN_LIVE // chains))
-        z, plane, residual = (each[:, kept].reshape(chains * len(kept), *each.shape[2:]) for each in (z, plane, residual))
+    def whole(self, z: Tensor, first: int) -> None:
+        """All draws (chains, n, K) of the chains that begin with ``first``, whatever was shown of them before."""
+        if sum(residual.shape[1] for _, _, residual in self.seen.get(first, ())) != z.shape[1]:
+            self.seen.pop(first, None)
+            self.show(z, first)
+
+    def _show(self) -> None:
+        blocks = {first: [np.concatenate(each, axis=1) for each in zip(*reports, strict=True)]
+                  for first, reports in sorted(self.seen.items())}
+        chains = sum(len(residual) for _, _, residual in blocks.values())
+        rows: list[list[np.ndarray]] = []
+        for first, (z, plane, residual) in blocks.items():
+            kept = thinned(residual.shape[1], max(1, SHOWN_LIVE // chains))
+            numbers = np.repeat(np.arange(first, first + len(residual)), len(kept))
+            flat = [each[:, kept].reshape(len(numbers), *each.shape[2:]) for each in (z, plane, residual)]
+            rows.append([*flat, numbers])
+        z, plane, residual, numbers = (np.concatenate(each) for each in zip(*rows, strict=True))
+        count = max(residual.shape[1] for _, _, residual in blocks.values())
         self.context.save(f"samples:{self.label.name}", Samples(
-            z, plane, residual, np.repeat(np.arange(chains), len(kept)), np.full(len(z), np.nan),
-            self.info | {"final": False, "done": done, "total": total, "chains": chains, "draws": count}))
+            z, plane, residual, numbers, np.full(len(z), np.nan),
+            self.info | {"final": False, "done": self.share[0], "total": self.share[1], "chains": chains, "draws": count}))
 
 
 def thinned(count: int, most: int) -> np.ndarray:

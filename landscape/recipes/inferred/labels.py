@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from landscape import catalog
-from landscape.settings_posterior import Inference
+from landscape.settings_posterior import SIDE, Inference
 from landscape.training.sgd import generator
 
-COMPARED_BY = "ess"  # what draws in the subspaces that are compared
 MEMBERS = ("ensemble", "multiswa", "multiswag")  # made of several trained networks
 BASELINES = {"sgd": "SGD", "swa": "SWA", "file": "One file", "average": "Average of the files"}  # one network each
 
@@ -72,5 +71,5 @@ def labels(s: Inference) -> list[Label]:
     for name in s.methods:
         over = catalog.row("method", catalog.METHODS, name).defaults["over"]
         found.append(Label(name, name, over, s.subspace if over == "subspace" else ""))
-    done = {label.subspace for label in found if label.method == COMPARED_BY}
-    return found + [Label(f"{COMPARED_BY} {kind}", COMPARED_BY, "subspace", kind) for kind in s.compared if kind not in done]
+    done = {label.subspace for label in found if label.method == SIDE}
+    return found + [Label(f"{SIDE} {kind}", SIDE, "subspace", kind) for kind in s.compared if kind not in done]

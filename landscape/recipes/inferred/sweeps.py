@@ -11,9 +11,10 @@ from landscape.posteriors.predictive import average
 from landscape.recipes.inferred.averages import predictive
 from landscape.recipes.inferred.drawing import FAILURES, averaged, checked
 from landscape.recipes.inferred.ground import Ground, ground_of
-from landscape.recipes.inferred.labels import COMPARED_BY, Label
+from landscape.recipes.inferred.labels import Label
 from landscape.recipes.spread import Sent, Work, spread
 from landscape.results import Series
+from landscape.settings_posterior import SIDE
 
 METRICS = ("nll", "error", "ece")
 FIRST_STREAM = 2000  # of the random numbers of the points of a sweep
@@ -35,7 +36,7 @@ def sweeps(ground: Ground, context) -> None:
 
 
 def _label(ground: Ground) -> Label:
-    return Label(COMPARED_BY, COMPARED_BY, "subspace", ground.settings.subspace)
+    return Label(SIDE, SIDE, "subspace", ground.settings.subspace)
 
 
 def _swept(ground: Ground, kind: str, values: tuple[float, ...], context) -> Series:
