@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from landscape.geometry import passes
 from landscape.geometry.subspace import Subspace
@@ -37,9 +38,16 @@ class Layers:
 
     def __init__(self, layers: tuple[dense.Layer, ...], subspace: Subspace, dtype: torch.dtype):
         self.layers, self.subspace, self.dtype = layers, subspace, dtype
-        end = layers[0].outputs * (layers[0].inputs + layers[0].bias)  # of the first layer's weights, which come first
-        self.origin, self.basis = subspace.origin[end:].double(), subspace.basis[:, end:].double()
+        vectors = torch.stack([self._behind_the_first(v.double()) for v in (subspace.origin, *subspace.basis)])
+        self.origin, *self.basis = vectors.to(torch.promote_types(dtype, torch.float32))
         self.combine, self.through = passes.compiled(passes.combine), passes.compiled(passes.through)
+
+    def _behind_the_first(self, vector: Tensor) -> Tensor:
+        """The weights of the other layers, every row of a matrix and every offset filled up to whole cache lines."""
+        blocks = [vector.new_empty(0)]
+        for layer in self.layers[1:]:
+            blocks += [_filled_up(layer.weight(vector)), _filled_up(layer.offset(vector)[None]) if layer.bias else blocks[0]]
+        return torch.cat([block.flatten() for block in blocks])
 
     def tiles(self, x: Tensor) -> list[Tile]:
         """What the first layer makes of x (n, F), summed in float64."""
@@ -67,9 +75,9 @@ class Forward:
 
     def __init__(self, stack: Layers):
         self.stack = stack
-        self._start, self._exact = torch.empty_like(stack.origin), stack.origin.new_empty(GROUP, len(stack.origin))
-        self._activations = [layer.activation or "" for layer in stack.layers]
-        self._basis, self._groups = list(stack.basis), 0  # groups of points that there is room for
+        self._memory = torch.empty_like(stack.origin)
+        self._activations = [passes.ACTIVATIONS[layer.activation] for layer in stack.layers]
+        self._sums: list[Tensor] = []  # of each point the weights behind the first layer
         self._weights: list[list[Tensor]] = []  # of each layer the matrices of every group
         self._offsets: list[list[Tensor]] = []
         self._rooms: dict[int, _Room] = {}
@@ -77,24 +85,33 @@ class Forward:
     def __call__(self, z: Tensor, tiles: Sequence[Tile]) -> Iterator[Tensor]:
         """For each tile the outputs (N, C, T) at the points z (N, K), overwritten by the next."""
         stack, filled = self.stack, torch.cat([z, z[-1:].expand(-len(z) % GROUP, -1)])
-        groups, rows, last = len(filled) // GROUP, filled[:, :-1], filled[:, -1].tolist()
+        rows, last = filled[:, :-1], filled[:, -1].tolist()
         fresh = [True, *(rows[1:] != rows[:-1]).any(1).tolist()]
-        if groups > self._groups:
-            self._make_room(groups)
+        if len(last) > len(self._sums):
+            self._make_room(len(last))
         at, matrices = (rows.flatten().tolist(), last, fresh), (self._weights, self._offsets)
-        stack.combine(stack.origin, self._basis, *at, self._start, self._exact, *matrices)
+        stack.combine(stack.origin, stack.basis, *at, self._memory, self._sums)
+        if self._rounded is not self._exact:
+            self._rounded.copy_(self._exact)
         for tile in tiles:
-            room = self._room(tile.products[0].shape[1], groups)
+            room = self._room(tile.products[0].shape[1], len(last) // GROUP)
             products = [product.detach() for product in tile.products]  # to count on one tensor costs two threads time
             stack.through(products, *at, *matrices, room.start, room.hidden, room.groups, self._activations)
             yield room.out[: len(z)]
 
-    def _make_room(self, groups: int) -> None:
-        """For the matrices of so many groups of points."""
-        like, layers = self.stack.origin.new_empty(0, dtype=self.stack.dtype), self.stack.layers[1:]
-        self._weights = [list(_aligned(like, groups, GROUP, layer.outputs, layer.inputs)) for layer in layers]
-        self._offsets = [list(like.new_empty(groups, GROUP, layer.outputs * layer.bias, 1)) for layer in layers]
-        self._groups = groups
+    def _make_room(self, points: int) -> None:
+        """For the weights of so many points."""
+        self._exact = self.stack.origin.new_empty(points, len(self.stack.origin))
+        self._rounded = self._exact.to(self.stack.dtype)
+        self._sums, start = list(self._exact), 0
+        self._weights, self._offsets = [], []
+        for layer in self.stack.layers[1:]:
+            end = start + layer.outputs * _whole_lines(layer.inputs)
+            matrices = self._rounded[:, start:end].unflatten(1, (layer.outputs, -1))[..., : layer.inputs]
+            offsets = self._rounded[:, end : end + layer.outputs * layer.bias, None]
+            self._weights.append(list(matrices.split(GROUP)))
+            self._offsets.append(list(offsets.split(GROUP)))
+            start = end + _whole_lines(layer.outputs * layer.bias)
 
     def _room(self, width: int, groups: int) -> _Room:
         found = self._rooms.get(width)
@@ -118,7 +135,5 @@ def _whole_lines(count: int) -> int:
     return -(-count // LINE) * LINE
 
 
-def _aligned(like: Tensor, *shape: int) -> Tensor:
-    """Memory of a shape whose rows all start on a cache line."""
-    *lead, width = shape
-    return like.new_empty(*lead, _whole_lines(width))[..., :width]
+def _filled_up(rows: Tensor) -> Tensor:
+    return pad(rows, (0, _whole_lines(rows.shape[1]) - rows.shape[1]))

@@ -13,6 +13,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2, "gelu": 3}  # numbers, since threads that share a text count on it in turn
 log = logging.getLogger(__name__)
 
 
@@ -29,37 +30,27 @@ def compiled(function: Callable) -> Callable:
 
 
 def combine(origin: Tensor, basis: list[Tensor], rows: list[float], last: list[float], fresh: list[bool], memory: Tensor,
-            exact: Tensor, weights: list[list[Tensor]], offsets: list[list[Tensor]]) -> None:
-    """Matrices (G, out, in) and offsets (G, out, 1) of layers for each group, summed in float64 and then rounded.
+            out: list[Tensor]) -> None:
+    """``origin + sum_k z_k basis_k``, each (P,), at every point into one tensor of ``out``.
 
     ``last`` has each point's last coordinate and ``rows`` the others, one point after the other; ``fresh`` says where these
-    differ from the point's before. What neighbours in a row have in common is made once, in ``memory`` (P,), the sums in
-    ``exact`` (G, P). A layer without offset has an empty one.
+    differ from the point's before. What neighbours in a row have in common is made once, in ``memory`` (P,).
     """
-    each = exact.unbind(0)
-    start, size = origin, len(each)
+    start, direction = origin, basis[-1]
     for i in range(len(last)):
         if fresh[i]:
             start = _start(origin, basis, rows, i, memory)
-        torch.add(start, basis[-1], alpha=last[i], out=each[i % size])
-        if i % size == size - 1:
-            place = 0
-            for j in range(len(weights)):
-                weight, offset = weights[j][i // size], offsets[j][i // size]
-                end = place + weight.size(1) * weight.size(2)
-                weight.copy_(exact[:, place:end].view(weight.size()))
-                place = end + offset.size(1)
-                if offset.size(1) > 0:
-                    offset.copy_(exact[:, end:place].unsqueeze(-1))
+        torch.add(start, direction, alpha=last[i], out=out[i])
 
 
 def through(products: list[Tensor], rows: list[float], last: list[float], fresh: list[bool], weights: list[list[Tensor]],
             offsets: list[list[Tensor]], memory: Tensor, hidden: list[Tensor], out: list[Tensor],
-            activations: list[str]) -> None:
+            activations: list[int]) -> None:
     """What the layers make of a tile of examples at groups of G points, into ``out``, each (G, C, T).
 
-    ``products`` are those of the first layer, K + 1 times (H, T), ``hidden`` takes what the layers but the last make of one
-    group, ``memory`` (H, T) what neighbours have in common; the others as for ``combine``.
+    ``products`` are those of the first layer, K + 1 times (H, T), ``weights`` and ``offsets`` each other layer's matrices
+    (G, out, in) and (G, out, 1) for every group, the latter empty where it has none; ``hidden`` takes what the layers but
+    the last make of one group, ``memory`` (H, T) what neighbours have in common; the others as for ``combine``.
     """
     start, direction = products[0], products[-1]
     inner = hidden[0].unbind(0) if len(hidden) > 0 else out[0].unbind(0)
@@ -92,21 +83,21 @@ def _start(origin: Tensor, directions: list[Tensor], rows: list[float], i: int, 
     return start
 
 
-def _sum(a: Tensor, b: Tensor, alpha: float, activation: str, out: Tensor) -> None:
+def _sum(a: Tensor, b: Tensor, alpha: float, activation: int, out: Tensor) -> None:
     """``a + alpha b``, through ReLU if that is the activation: in one pass where torch has it."""
-    if activation == "relu" and (out.dtype == torch.float32 or out.dtype == torch.float64):
+    if activation == 1 and (out.dtype == torch.float32 or out.dtype == torch.float64):
         torch._add_relu(a, b, alpha=alpha, out=out)
     else:
         torch.add(a, b, alpha=alpha, out=out)
-        if activation == "relu":
+        if activation == 1:
             out.relu_()
 
 
-def _activate(h: Tensor, activation: str, relu: bool) -> None:
+def _activate(h: Tensor, activation: int, relu: bool) -> None:
     """An activation in place; ReLU only if ``relu``, as ``_sum`` has done it otherwise."""
-    if activation == "tanh":
+    if activation == 2:
         h.tanh_()
-    elif activation == "gelu":
+    elif activation == 3:
         h.copy_(torch.nn.functional.gelu(h))
-    elif activation == "relu" and relu:
+    elif activation == 1 and relu:
         h.relu_()
