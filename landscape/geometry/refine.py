@@ -31,12 +31,13 @@ class Channel:
     """How one metric is interpolated: the log of its excess over ``floor``, or as it is where ``floor`` is None.
 
     Errors count in shares of the colour range: from the smallest value to ``cap``, above which the picture saturates.
-    ``tolerance`` bounds their 99th percentile.
+    ``tolerance`` bounds their 99th percentile. An error rate is ``stepped``, a loss is smooth.
     """
 
     cap: float
     tolerance: float
     floor: float | None = None
+    stepped: bool = False
 
     def forward(self, v: np.ndarray) -> np.ndarray:
         v = np.nan_to_num(v, nan=10 * abs(self.cap), posinf=10 * abs(self.cap))
@@ -83,7 +84,7 @@ class Picture:
             self.values[metric][rows, columns] = values[metric]
         self.evaluated[rows, columns] = True
 
-    def interpolate(self, smooth: bool = True) -> None:
+    def interpolate(self) -> None:
         """Fill every cell that is not evaluated: smooth metrics between the knots, the others between all that are."""
         if not self.evaluated.all():
             self._fill(self.steps, both=False)
@@ -100,11 +101,11 @@ class Picture:
 
     @property
     def smooth(self) -> list[str]:
-        return [m for m, c in self.channels.items() if c.floor is not None]
+        return [m for m, c in self.channels.items() if not c.stepped]
 
     @property
     def steps(self) -> list[str]:
-        return [m for m, c in self.channels.items() if c.floor is None]
+        return [m for m, c in self.channels.items() if c.stepped]
 
     def _fill(self, metrics: list[str], both: bool) -> dict[str, list[np.ndarray]]:
         """Interpolates metrics, all smooth or all with steps: each in one way or ``both`` (X, Y), the first one kept."""
@@ -218,7 +219,10 @@ def _until_measured(picture: Picture, random: np.random.Generator) -> Iterator[n
 
 def _excess(picture: Picture, off: dict[str, np.ndarray], factor: float) -> np.ndarray:
     """(N,) True where an error rate was off by more than its tolerance, times the factor still to come."""
-    return np.any([factor * off[m] > picture.channels[m].tolerance for m in picture.steps], axis=0)
+    bad = np.zeros(len(next(iter(off.values()))), bool)
+    for m in picture.steps:
+        bad |= factor * off[m] > picture.channels[m].tolerance
+    return bad
 
 
 def _near(picture: Picture, cells: np.ndarray, off: dict[str, np.ndarray]) -> np.ndarray:

@@ -256,5 +256,5 @@ def channels(task: Task, tolerance: float, splits: tuple[str, ...] = SPLITS) -> 
     for split in splits:
         made[f"{split}_nll"] = refine.Channel(cap[f"{split}_nll"], tolerance, task.likelihood.floor)
         step = 3 / (len(task.splits[split][0]) * max(cap[f"{split}_error"], 1e-12))
-        made[f"{split}_error"] = refine.Channel(cap[f"{split}_error"], max(4 * tolerance, step))
+        made[f"{split}_error"] = refine.Channel(cap[f"{split}_error"], max(4 * tolerance, step), stepped=True)
     return made

@@ -218,7 +218,7 @@ def test_a_narrow_valley_gets_the_cells_and_not_what_is_above_the_colour_range()
 def test_steps_are_found_beside_a_smooth_loss():
     x, y = np.meshgrid(np.linspace(-2, 2, 65), np.linspace(-2, 2, 65), indexing="ij")
     truth = {"nll": np.exp(-(x**2) - y**2), "error": np.round(4 / (1 + np.exp(-6 * (x + 0.3 * y)))) / 4}
-    channels = {"nll": refine.Channel(1.0, 0.005, 0.0), "error": refine.Channel(1.0, 0.02)}
+    channels = {"nll": refine.Channel(1.0, 0.005, 0.0), "error": refine.Channel(1.0, 0.02, stepped=True)}
     picture = refine.Picture((65, 65), channels)
     for cells in refine.adaptive(picture):
         picture.put(cells, {m: v[tuple(cells.T)] for m, v in truth.items()})
