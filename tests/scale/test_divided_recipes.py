@@ -20,7 +20,7 @@ POSTERIOR = {"task": "moons", "epochs": 16, "seeds": (0, 1), "widths": (8, 8), "
              "temperatures": (1.0, 3.0, 10.0, 30.0, 100.0), "prior_stds": (), "compared": (), "reference": None}
 CHAINS = POSTERIOR | {"methods": ("ess", "hmc"), "chains": 36, "draws": 30, "weight_draws": 6, "weight_warmup": 8,
                       "temperatures": (), "warmup": 30}
-LONG_CHAINS = CHAINS | {"methods": ("ess",), "chains": 80, "draws": 300}
+LONG_CHAINS = CHAINS | {"methods": ("ess",), "chains": 64, "draws": 240}
 TRAINING = {"task": "mnist1d", "widths": (64, 64), "epochs": 40, "seeds": (0, 1, 2, 3, 4)}
 WALK = {"task": "mnist5k", "norm": "batch", "widths": (8, 8), "train_size": 512, "epochs": 6, "seeds": (0, 1, 2)}
 
