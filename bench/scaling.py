@@ -19,7 +19,7 @@ LARGE = 257  # side of the surface on paper
 SLOW = 0.1  # seconds of a cell of a larger network, on paper
 NETWORK = 125e6  # bytes a second between machines, on paper: 1 Gbit/s
 MANY = (10, 30, 100)
-SEEDS, EPOCHS = 8, 40  # of the training
+SEEDS, EPOCHS = 8, 120  # of the training
 
 
 def measured(rounds: int) -> tuple[dict[int, list[dict]], dict[int, list[dict]], dict]:
