@@ -91,8 +91,8 @@ class Forward:
             self._make_room(len(last))
         at, matrices = (rows.flatten().tolist(), last, fresh), (self._weights, self._offsets)
         stack.combine(stack.origin, stack.basis, *at, self._memory, self._sums)
-        if self._rounded is not self._exact:
-            self._rounded.copy_(self._exact)
+        if self._rounded is not self._summed:
+            self._rounded.copy_(self._summed)
         for tile in tiles:
             room = self._room(tile.products[0].shape[1], len(last) // GROUP)
             products = [product.detach() for product in tile.products]  # to count on one tensor costs two threads time
@@ -101,9 +101,9 @@ class Forward:
 
     def _make_room(self, points: int) -> None:
         """For the weights of so many points."""
-        self._exact = self.stack.origin.new_empty(points, len(self.stack.origin))
-        self._rounded = self._exact.to(self.stack.dtype)
-        self._sums, start = list(self._exact), 0
+        self._summed = self.stack.origin.new_empty(points, len(self.stack.origin))
+        self._rounded = self._summed.to(self.stack.dtype)
+        self._sums, start = list(self._summed), 0
         self._weights, self._offsets = [], []
         for layer in self.stack.layers[1:]:
             end = start + layer.outputs * _whole_lines(layer.inputs)

@@ -59,6 +59,7 @@ class Channel:
 @dataclass
 class Picture:
     """A grid being filled. ``values`` (X, Y) per metric, NaN where unknown; ``evaluated`` (X, Y) tells the two apart.
+    ``knots`` (X, Y) are those of the evaluated cells that smooth metrics are interpolated between.
 
     ``measured`` holds the 99th percentile of the interpolation error per metric once it is known, ``held_out`` the
     number of cells it was measured on.
@@ -68,14 +69,13 @@ class Picture:
     channels: dict[str, Channel]
     values: dict[str, np.ndarray] = field(default_factory=dict)
     evaluated: np.ndarray | None = None
-    knots: np.ndarray | None = None  # (X, Y) of the evaluated cells those that smooth metrics are interpolated between
     measured: dict[str, float] = field(default_factory=dict)
     held_out: int = 0
 
     def __post_init__(self):
         self.values = self.values or {m: np.full(self.shape, np.nan) for m in self.channels}
         self.evaluated = np.zeros(self.shape, bool) if self.evaluated is None else self.evaluated
-        self.knots, self._drawn = self.evaluated.copy() if self.knots is None else self.knots, 0
+        self.knots, self._drawn = self.evaluated.copy(), 0  # and how many of them the values in between are drawn through
 
     def put(self, cells: np.ndarray, values: dict[str, np.ndarray]) -> None:
         """Evaluated values (N,) for cells (N, 2) of grid indices."""

@@ -187,8 +187,9 @@ class Jobs:
         from landscape.runs.clicks import ASIDE, Clicks
 
         with _warming:
-            found = _lookers.setdefault(self.home, Clicks(self.home, ASIDE))
-        return found.ask(method, *args)
+            if self.home not in _lookers:
+                _lookers[self.home] = Clicks(self.home, ASIDE)
+        return _lookers[self.home].ask(method, *args)
 
     def _ask(self, method: str, *args) -> Any:
         check_writable(self.home)

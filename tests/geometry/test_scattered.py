@@ -40,3 +40,14 @@ def test_it_goes_through_what_is_known_and_differs_where_it_cannot_know(cells, w
     assert apart > 0.1 * off > 0
     (alone,) = way(cells, truth[tuple(cells.T)], SHAPE, both=False)
     assert alone.tobytes() == one.tobytes()
+
+
+@pytest.mark.parametrize("many", [10, 1000])
+def test_two_lines_of_neighbours_are_no_accident(monkeypatch, many):
+    monkeypatch.setattr(scattered, "MANY", many)
+    taken = np.zeros((90, 40), bool)
+    taken[:, 20:22] = taken[::89, ::39] = True
+    cells, truth = np.argwhere(taken), np.sin(np.add.outer(np.arange(90), np.arange(40)) / 20)[..., None]
+    for found in scattered.smooth(cells, truth[taken], taken.shape):
+        assert np.isfinite(found).all()
+        np.testing.assert_allclose(found[taken], truth[taken], atol=1e-6)

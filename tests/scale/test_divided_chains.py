@@ -222,3 +222,12 @@ def test_up_to_a_block_nobody_is_asked(tmp_path, monkeypatch):
     _, _, ended = together(tmp_path, few, company, monkeypatch)
     assert ended[0] == "done", ended
     assert not blocks_given(company)
+
+
+def test_in_lower_precision_nobody_is_asked_and_chains_still_go_in_blocks(tmp_path, monkeypatch):
+    company = Noted()
+    library, key, ended = together(tmp_path, LITTLE | {"precision": "bfloat16"}, company, monkeypatch)
+    assert ended[0] == "done", ended
+    assert not blocks_given(company)
+    assert f"40 chains in {BLOCKS} blocks" in " ".join(library.result(key, "samples:ess").info["said"])
+    assert library.result(key, "samples:ess").info["rounding"]["points"] == 32

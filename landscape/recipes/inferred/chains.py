@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import BadInput, Diverged, LandscapeError
+from landscape.geometry.precision import LOWER
 from landscape.posteriors import method
 from landscape.posteriors.blocks import Block, joined
 from landscape.posteriors.method import Draws, Given
@@ -175,7 +176,10 @@ class _Division:
         return self.chains.blocks(items, progress, lambda part, new: self.live.show(new, part.first))
 
     def _fits(self) -> bool:
-        """Whether the draws of a block can come from elsewhere."""
+        """Whether the draws of a block can come from elsewhere: not in lower precision, where processors differ in what they
+        round, as surfaces and sweeps are not divided then either."""
+        if self.chains.given.target.precision in LOWER:
+            return False
         target, known = self.chains.given.target, self.chains.label.row.defaults | self.chains.options
         size = len(self.parts[0]) * known["draws"] * target.ndim * target.dtype.itemsize
         if size > DIRECT and self.passage is None:
