@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import BadInput
-from landscape.networks.accelerator import numbers
+from landscape.networks.accelerator import mixed
 from landscape.networks.net import stack
 from landscape.training import sgd
 from landscape.training.task import Task
@@ -78,9 +78,9 @@ def connect(
     def objective(free, buffers, indices, epoch, step):
         t = sampled(epoch, step)
         coefficients = torch.stack([COEFFICIENTS[kind](t[k], bends + 2) for k, kind in enumerate(kinds)])
-        w = coefficients[:, [0, -1]] @ ends + torch.einsum("kb,kbp->kp", coefficients[:, 1:-1], free)
+        with mixed(ends.device, "float32"):  # weights are not rounded, whatever networks are computed in
+            w = coefficients[:, [0, -1]] @ ends + torch.einsum("kb,kbp->kp", coefficients[:, 1:-1], free)
         nll = sgd.mean_nll(task, w, buffers, x[indices], y[indices])
         return nll + task.penalty(w), nll
 
-    with numbers(x.device):
-        return sgd.run(state, objective, examples=len(x), seeds=[seed] * len(kinds), **options)
+    return sgd.minimise(task, state, objective, seeds=[seed] * len(kinds), **options)

@@ -16,7 +16,6 @@ from landscape.networks.net import Buffers
 from landscape.training.task import Task
 
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
-LOWER = ("tf32", "bfloat16")
 CHECKED = 5  # points that are evaluated in float32, too
 
 

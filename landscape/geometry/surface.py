@@ -21,7 +21,7 @@ from landscape.geometry import precision, ways
 from landscape.geometry.affine import GROUP, Forward, Layers, Tile
 from landscape.geometry.subspace import Subspace
 from landscape.geometry.together import MOST, Together
-from landscape.networks.accelerator import Room, free_bytes, numbers
+from landscape.networks.accelerator import LOWER, Room, free_bytes, numbers
 from landscape.networks.net import Buffers
 from landscape.training.losses import Judge
 from landscape.training.task import Task
@@ -57,7 +57,7 @@ class Evaluator:
         self._squares = subspace.squares
         self.way, self.chunk = ways.chosen(self.run, buffers is None, way), 1
         self.said = self.way.said(self.threads)
-        if self.precision in precision.LOWER:
+        if self.precision in LOWER:
             self._check = precision.Check(self._in_float32, task.likelihood.floor)
             self._check.points, self._check.off = told.get("checked", 0), told.get("off", 0.0)
             self.said |= {"precision": self.precision, **self._check.said}
@@ -129,7 +129,7 @@ class Evaluator:
         finally:
             torch.set_num_threads(outer)
         found = self._named(z.cpu(), results)
-        if self.precision in precision.LOWER:
+        if self.precision in LOWER:
             self._check.see(z.cpu().numpy(), found)
             self.said |= self._check.said
         return found

@@ -1,4 +1,4 @@
-"""A device with memory of its own: how much goes there at once, what happens when it is full, which float32 it computes.
+"""A device with memory of its own: how much goes there at once, what happens when it is full, which numbers it computes.
 
 Nothing here needs a GPU: on a CPU the same steps are taken with a fixed number at a time.
 """
@@ -14,6 +14,7 @@ import torch
 Found = TypeVar("Found")
 SHARE = 0.7  # of the free memory that is used
 FIRST = 4  # things that the memory of one is measured on
+LOWER = ("tf32", "bfloat16")  # precisions less than float32
 
 
 class Room:
@@ -84,3 +85,25 @@ def numbers(device: torch.device, tf32: bool = False) -> Iterator[None]:
         yield
     finally:
         products.allow_tf32, convolutions.allow_tf32 = before
+
+
+@contextmanager
+def mixed(device: torch.device, precision: str) -> Iterator[None]:
+    """Within, networks whose weights are float32 take products and convolutions in a precision.
+
+    ``bfloat16`` is torch's automatic mixed precision (Micikevicius et al. 2018): factors are rounded to eight bits, sums are
+    not. ``tf32`` is float32 on a CPU. Any other precision takes the numbers as they are, also within a lower one. Gradients
+    of what was computed within are taken outside, in ``numbers``: autocast remembers what they are to be computed in.
+    """
+    rounds = precision == "bfloat16"
+    with numbers(device, tf32=precision == "tf32"):
+        if rounds == torch.is_autocast_enabled(device.type):
+            yield
+            return
+        with torch.autocast(device.type, torch.bfloat16, enabled=rounds, cache_enabled=False):
+            yield
+
+
+def in_words(precision: str, device: str) -> str:
+    """A precision, with what it is on a kind of device that does not have it."""
+    return f"{precision} (which a CPU computes as float32)" if (precision, device) == ("tf32", "cpu") else precision

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.errors import BadInput
 from landscape.networks import dense
+from landscape.networks.accelerator import mixed
 
 Buffers = dict[str, Tensor]
 
@@ -124,10 +125,11 @@ class Net:
 
     def refused(self, x: Tensor, training: bool = False) -> str | None:
         """Why several networks cannot run at once on examples like x (B, ...), None if they can: it is tried, and the
-        outputs of two networks are held against those of each alone."""
+        outputs of two networks are held against those of each alone, not in a lower precision."""
         key = (tuple(x.shape[1:]), x.dtype, x.device, training)
         if key not in self._goes:
-            self._goes[key] = self._tried(x[:4], training)
+            with mixed(x.device, "float32"):
+                self._goes[key] = self._tried(x[:4], training)
         return self._goes[key]
 
     @torch.no_grad()

@@ -7,14 +7,16 @@ e is a constant and harmless; its standard deviation over the draws is by how mu
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from landscape.geometry.precision import cast_buffers, in_precision
+from landscape.networks.accelerator import in_words
 from landscape.posteriors.target import Posterior
+from landscape.training.rounding import told
 from landscape.training.task import Task
 
 POINTS = 32  # draws that are evaluated twice
@@ -47,15 +49,12 @@ class Rounding:
 
     @property
     def values(self) -> dict[str, Any]:
-        """As results keep it, JSON: numbers that are not finite are None."""
-        plain = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in asdict(self).items()}
-        return plain | {"trusted": self.trusted, "limit": TRUSTED, "said": self.said}
+        return told(self, TRUSTED)
 
     @property
     def said(self) -> str:
         """In words, with a warning where the draws are not those of the posterior that was asked for."""
-        where = " (which a CPU computes as float32)" if (self.precision, self.device) == ("tf32", "cpu") else ""
-        at = f"Networks evaluated in {self.precision}{where}: at {self.points} of the draws the log density "
+        at = f"Networks evaluated in {in_words(self.precision, self.device)}: at {self.points} of the draws the log density "
         if not math.isfinite(self.sd):
             said = f"{at}is not finite everywhere, while it is in {self.reference}."
         else:

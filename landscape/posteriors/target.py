@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from landscape.errors import BadInput, unknown
-from landscape.geometry.precision import LOWER
 from landscape.geometry.surface import Evaluator
+from landscape.networks.accelerator import LOWER
 from landscape.networks.net import Buffers
 from landscape.posteriors.likelihood import Likelihood, one_thread
 from landscape.posteriors.space import Space, weight_space

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.geometry.precision import LOWER
 from landscape.geometry.subspace import Subspace
 from landscape.geometry.surface import Evaluator
+from landscape.networks.accelerator import LOWER
 from landscape.networks.net import Net
 from landscape.recipes.spread import Sent
 from landscape.training.task import Task

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from landscape.errors import BadInput
-from landscape.networks.accelerator import Room, numbers
+from landscape.networks.accelerator import LOWER, Room, numbers
 from landscape.networks.net import Buffers, stack
 from landscape.schedules import scaled
+from landscape.training.gradients import Compared, Gradients, Objective
 from landscape.training.task import Task
 
 
@@ -79,7 +80,7 @@ def generator(seed: int, stream: int) -> torch.Generator:
 
 def run(
     state: State,
-    objective: Callable[[Tensor, Buffers, Tensor, int, int], tuple[Tensor, Tensor]],
+    objective: Objective,
     *,
     examples: int,
     batch_size: int,
@@ -94,6 +95,8 @@ def run(
     progress: Callable[[int, int], None] = lambda done, total: None,
     after_epoch: Callable[[State], None] = lambda state: None,
     room: Room | None = None,
+    precision: str = "",
+    floor: float = 0.0,
 ) -> State:
     """Minimise K objectives; the state is advanced in place and returned.
 
@@ -105,8 +108,10 @@ def run(
     ``progress`` after each step and may raise to stop; ``after_epoch`` sees a state that can be stored and run again.
     On a GPU nothing waits for the device within an epoch but ``collect``; with a ``room`` as many networks go through a step
     at once as fit into its memory, and the objective must take some of the networks, with their rows of everything, alone.
+    Of a lower ``precision`` (``accelerator.mixed``) the log tells the rounding (``Compared``, of losses above ``floor``).
     """
     steps = -(-examples // batch_size)
+    gradients = Compared(objective, precision, room, steps, floor) if precision in LOWER else Gradients(objective, room=room)
     planned = _planned("rates", scaled(schedule, lr, epochs * steps) if rates is None else rates, epochs * steps)
     momenta = [momentum] * len(planned) if isinstance(momentum, int | float) else _planned("momenta", momentum, len(planned))
     alive = torch.tensor([k not in state.diverged for k in range(len(state.parameters))], device=state.parameters.device)
@@ -119,7 +124,7 @@ def run(
         began = state.parameters.clone(), {name: b.clone() for name, b in state.buffers.items()}
         for step in range(steps):
             indices, done = order[:, step * batch_size : (step + 1) * batch_size], epoch * steps + step + 1
-            loss, nll, gradient = _slopes(state, objective, indices, epoch, step, room)
+            loss, nll, gradient = gradients(state.parameters, state.buffers, indices, epoch, step)
             with torch.no_grad():
                 alive &= loss.isfinite()
                 _advance(state, gradient, alive, planned[done - 1], momenta[done - 1])
@@ -129,11 +134,9 @@ def run(
                 collect(state, Step(done, planned[done - 1], loss, sums[0] / seen))
             progress(done, epochs * steps)
         state.epoch = epoch + 1
-        state.lr.append(planned[done - 1])
         alive &= state.parameters.isfinite().view(len(alive), -1).all(1)
-        _note(state, alive, sums)
-        if not alive.all():
-            _put_back(state, alive, *began)
+        _note(state, alive, sums, gradients.figures)
+        _put_back(state, ~alive, *began)
         after_epoch(state)
     return state
 
@@ -152,38 +155,19 @@ def train(task: Task, seeds: list[int], starts: Tensor, state: State | None = No
         return nll + task.penalty(w), nll
 
     room = Room(x.device, len(seeds)) if x.device.type == "cuda" else None
+    return minimise(task, state, objective, seeds=seeds, **{"room": room} | options)
+
+
+def minimise(task: Task, state: State, objective: Objective, **options) -> State:
+    """``run`` on the training examples of a task, in its training precision."""
+    x, floor = task.splits["train"][0], task.likelihood.floor or 0.0
     with numbers(x.device):
-        return run(state, objective, examples=len(x), seeds=seeds, **{"room": room} | options)
+        return run(state, objective, examples=len(x), precision=task.training_precision, floor=floor, **options)
 
 
 def mean_nll(task: Task, w: Tensor, buffers: Buffers, x: Tensor, y: Tensor) -> Tensor:
     """The mean NLL (K,) of network k on its own batch x[k] (K, B, ...), in training mode."""
     return task.likelihood.nll(task.net.each(w, x, buffers, training=True), y).mean(-1)
-
-
-def _slopes(state: State, objective, indices: Tensor, epoch: int, step: int, room: Room | None,
-            ) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss and NLL (K,) of a step and the gradient (K, ...): of all networks, or of as many at once as there is room for."""
-
-    def of(part: slice) -> tuple[Tensor, Tensor, Tensor]:
-        leaf = state.parameters[part].detach().requires_grad_(True)
-        loss, nll = objective(leaf, {n: b[part] for n, b in state.buffers.items()}, indices[part], epoch, step)
-        return loss.detach(), nll.detach(), torch.autograd.grad(loss.sum(), leaf)[0]
-
-    def again(part: slice) -> tuple[Tensor, Tensor, Tensor]:
-        before = {n: b[part].clone() for n, b in state.buffers.items()}  # a pass that fails has moved some of them
-        try:
-            return of(part)
-        except torch.OutOfMemoryError:
-            for name, b in before.items():
-                state.buffers[name][part].copy_(b)
-            raise
-
-    count = len(state.parameters)
-    if room is None:
-        return of(slice(0, count))
-    found = room.parts(count, again)
-    return found[0] if len(found) == 1 else tuple(torch.cat(rows) for rows in zip(*found, strict=True))
 
 
 def _planned(name: str, values: Sequence[float], steps: int) -> list[float]:
@@ -205,17 +189,21 @@ def _advance(state: State, gradient: Tensor, alive: Tensor, rate: float, momentu
     state.parameters.sub_(state.velocity, alpha=rate)
 
 
-def _note(state: State, alive: Tensor, sums: Tensor) -> None:
-    nan = torch.full_like(sums[0], float("nan"))
+def _note(state: State, alive: Tensor, sums: Tensor, figures: dict[str, Tensor]) -> None:
+    state.lr.append(state.rates[-1])
+    nan, lost = torch.full_like(sums[0], float("nan")), [k for k, epoch in state.diverged.items() if epoch < state.epoch]
     for name, values in zip(("train_loss", "train_nll"), sums, strict=True):
         state.log.setdefault(name, []).append(torch.where(alive & values.isfinite(), values, nan).cpu())
+    for name, values in figures.items():
+        state.log.setdefault(name, []).append(values.cpu().index_fill(0, torch.tensor(lost, dtype=torch.int64), torch.nan))
     for k in torch.nonzero(~alive).flatten().tolist():
         state.diverged.setdefault(k, state.epoch)
 
 
-def _put_back(state: State, alive: Tensor, parameters: Tensor, buffers: Buffers) -> None:
+def _put_back(state: State, dead: Tensor, parameters: Tensor, buffers: Buffers) -> None:
     """Networks that diverged get the weights and buffers back with which the epoch began."""
-    dead = ~alive
+    if not dead.any():
+        return
     state.parameters[dead] = parameters[dead]
     state.velocity[dead] = 0
     for name, before in buffers.items():

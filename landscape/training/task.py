@@ -26,7 +26,7 @@ class Task:
     ``own_statistics`` the one batch for BatchNorm is the test set itself (nothing else was given): a network is then
     judged with the statistics of the very examples it is judged on. ``precision`` is what surfaces and densities of
     posteriors are computed in, empty for that of the data: ``tf32`` or ``bfloat16`` (see ``geometry.precision``); single
-    networks are judged as ever.
+    networks are judged as ever. ``training_precision`` is what networks and curves are trained in (``accelerator.mixed``).
     """
 
     net: Net
@@ -37,6 +37,7 @@ class Task:
     batch: int | None = None
     own_statistics: bool = False
     precision: str = ""
+    training_precision: str = ""
 
     @property
     def dtype(self) -> torch.dtype:

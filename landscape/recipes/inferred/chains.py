@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import BadInput, Diverged, LandscapeError
-from landscape.geometry.precision import LOWER
+from landscape.networks.accelerator import LOWER
 from landscape.posteriors import method
 from landscape.posteriors.blocks import Block, joined
 from landscape.posteriors.method import Draws, Given

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from landscape.errors import BadInput, Diverged
 from landscape.geometry.curves import Curve
-from landscape.geometry.precision import LOWER
+from landscape.networks.accelerator import LOWER
 from landscape.posteriors.method import Given
 from landscape.posteriors.space import Space, curve_space, pca_space, random_space, weight_space
 from landscape.posteriors.target import Posterior as Target

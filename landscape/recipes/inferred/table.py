@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from landscape.geometry.precision import LOWER
+from landscape.networks.accelerator import LOWER
 from landscape.posteriors.diagnostics import DOUBTFUL
 from landscape.posteriors.method import infer
 from landscape.posteriors.predictive import growing

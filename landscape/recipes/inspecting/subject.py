@@ -14,7 +14,8 @@ from landscape.data import Dataset
 from landscape.data.prepared import Prepared, Wanted, prepared
 from landscape.data.splits import stratified_order, stream
 from landscape.errors import BadInput
-from landscape.geometry.precision import LOWER, PRECISIONS
+from landscape.geometry.precision import PRECISIONS
+from landscape.networks.accelerator import LOWER
 from landscape.networks.factories import factory
 from landscape.networks.foreign import module_for
 from landscape.networks.matching import Match, match
