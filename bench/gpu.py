@@ -1,5 +1,5 @@
 """A GPU, where there is one: surfaces against a large matrix product; networks, chains and Hessian products at once against
-one by one; chains in lower precision.
+one by one; training and chains in lower precision.
 
 ``python -m bench gpu`` measures everything in one call. Without CUDA it is one row that says so. The same code runs on a CPU
 in the tests (``rows(device="cpu", ...)``), which says nothing about speed.
@@ -20,7 +20,7 @@ from landscape.geometry.curvature import Objective
 from landscape.geometry.subspace import Subspace, plane
 from landscape.geometry.surface import Evaluator
 from landscape.networks import Net, build
-from landscape.networks.accelerator import numbers
+from landscape.networks.accelerator import LOWER, numbers
 from landscape.networks.architectures import initial_weights
 from landscape.posteriors import method
 from landscape.posteriors.method import Given
@@ -28,6 +28,7 @@ from landscape.posteriors.rounding import measured
 from landscape.posteriors.space import weight_space
 from landscape.posteriors.target import Posterior
 from landscape.training import schedules, sgd
+from landscape.training.rounding import logged, rounding
 from landscape.training.task import Task, task_from
 
 ERROR = 1e-5  # the bar: largest relative difference of losses in float32 from those of the CPU in float64
@@ -56,7 +57,7 @@ def rows(device: str = "cuda", size: Size | None = None) -> list[Row]:
     size = size or Size()
     if device == "cuda" and not torch.cuda.is_available():
         return [Row("gpu", "skipped", "no NVIDIA GPU", note="no GPU that torch can use was found; nothing was measured")]
-    return [*surfaces(device, size), training(device, size), *chains(device, size), *products(device, size)]
+    return [*surfaces(device, size), *training(device, size), *chains(device, size), *products(device, size)]
 
 
 def seconds(device: str, work: Callable[[], object], rounds: int) -> float:
@@ -95,7 +96,7 @@ def surfaces(device: str, size: Size) -> list[Row]:
         few = z[:: max(1, len(z) // 5)][:5]
         true = Evaluator(exact, sub, ("train",))(few)["train_nll"]
         work = _operations(task, network) * len(z) * len(task.splits["train"][0])
-        for name in ("float32", "tf32", "bfloat16"):
+        for name in ("float32", *LOWER):
             evaluator = Evaluator(replace(task, precision=name), sub, ("train",), way="together")
             taken = seconds(device, lambda evaluator=evaluator, z=z: evaluator(z), size.rounds)
             peak = product_rate(device, size.side, evaluator.dtype, name == "tf32", size.rounds)
@@ -108,23 +109,31 @@ def surfaces(device: str, size: Size) -> list[Row]:
     return made
 
 
-def training(device: str, size: Size) -> Row:
-    """SGD on K convolutional networks at once, and one after the other."""
+def training(device: str, size: Size) -> list[Row]:
+    """SGD on K convolutional networks at once, and one after the other; at once in lower precision, with the error of their
+    gradients."""
     task = task_of(size, device, "conv", "batch")
     module = build("conv", task.splits["train"][0].shape[1:], 10, size.channels, norm="batch")
     starts = torch.stack([initial_weights(module, sgd.generator(seed, 0)) for seed in range(size.networks)]).to(device)
     options = {"epochs": size.epochs, "batch_size": 128, "lr": 0.1, "momentum": 0.9, "schedule": schedules.linear}
 
-    def together() -> torch.Tensor:
-        return sgd.train(task, list(range(size.networks)), starts, **options).parameters
+    def together(task: Task = task) -> sgd.State:
+        return sgd.train(task, list(range(size.networks)), starts, **options)
 
     def alone() -> torch.Tensor:
         few = max(1, size.networks // 8)
         return torch.cat([sgd.train(task, [k], starts[k : k + 1], **options).parameters for k in range(few)])
 
     many, one = seconds(device, together, 1), seconds(device, alone, 1) * size.networks / max(1, size.networks // 8)
-    return Row(f"gpu: training {size.networks} conv nets with BatchNorm", "all at once", "one by one", one / many,
-               note=f"{many:.2f} s and {one:.2f} s (an eighth of them, times eight)")
+    name = f"gpu: training {size.networks} conv nets with BatchNorm"
+    made = [Row(name, "all at once", "one by one", one / many,
+                note=f"{many:.2f} s and {one:.2f} s (an eighth of them, times eight)")]
+    for precision in LOWER:
+        lower = replace(task, training_precision=precision)
+        taken = seconds(device, lambda lower=lower: together(lower), 1)
+        found = rounding(lower, logged(together(lower)))["rounding"]
+        made.append(Row(name, precision, "float32", many / taken, found["gradient"], note=found["said"]))
+    return made
 
 
 def chains(device: str, size: Size) -> list[Row]:
@@ -142,7 +151,7 @@ def chains(device: str, size: Size) -> list[Row]:
     many, one = (seconds(device, lambda n=n: sampled(target, n), 1) for n in (size.chains, 1))
     made = [Row(name, "all at once", "one after the other", size.chains * one / many,
                 note=f"{many:.2f} s, one alone {one:.2f} s")]
-    for precision in ("tf32", "bfloat16"):
+    for precision in LOWER:
         lower = Posterior(replace(task, precision=precision), weight_space(w), 0.5)
         taken = seconds(device, lambda lower=lower: sampled(lower, size.chains), 1)
         found = measured(lower, sampled(lower, size.chains).flat, gradients=True)

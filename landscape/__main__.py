@@ -22,6 +22,7 @@ import typer
 from landscape import ROOT, __version__, calibrate_command, catalog, configuration, inspect_command, open_command, sharing
 from landscape.data import own_files
 from landscape.errors import BadInput, LandscapeError, StoreError
+from landscape.figures import truth
 from landscape.runs import Jobs, Library, archive
 from landscape.runs.home import Lock, holder, home_of, made, unwritable
 from landscape.runs.records import identify
@@ -133,6 +134,8 @@ def run(
     library, ended = finished(wanted, home, with_engine)
     summary = library.result(ended.key, "summary")
     values = summary.values if summary else {"key": ended.key, "results": library.names(ended.key)}
+    trainings = truth.trainings(library, ended)
+    values |= {"rounding": {name: info["rounding"] for name, info in trainings.items()}} if trainings else {}
     if as_json:
         print_json(values)
     else:
@@ -140,7 +143,7 @@ def run(
             f"{ended.title}: run {ended.key} is done ({ended.cpu_seconds:.1f} CPU seconds). Results: "
             f"{', '.join(library.names(ended.key))}"
         )
-        for sentence in values.get("said", ()):
+        for sentence in (*(info["rounding"]["said"] for info in trainings.values()), *values.get("said", ())):
             print(sentence)
 
 
@@ -185,12 +188,13 @@ def show(key: Key, as_json: Json = False, home: Home = None) -> None:
         "attempts": library.attempts(found.key),
         "detail": library.detail(found.key),
         "summary": summary.values if summary else None,
+        "rounding": {name: info["rounding"] for name, info in truth.trainings(library, found).items()},
     }
     if as_json:
         print_json(known)
         return
     for name, value in known.items():
-        if value not in (None, "", [], ()):
+        if value not in (None, "", [], (), {}):
             print(f"{name:<12} {value if isinstance(value, str) else json.dumps(value)}")
 
 

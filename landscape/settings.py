@@ -35,6 +35,8 @@ LATER = {"later": True}  # of a field that runs in stores do not have
 PRECISIONS = ("float32", "tf32", "bfloat16")
 ABOUT_PRECISION = ("Numbers surfaces are computed with; tf32 and bfloat16 are for GPUs and large networks, and how far off "
                    "they are is shown.")
+ABOUT_TRAINING = ("Numbers of products and convolutions in training; weights, sums and losses stay in float32 (mixed "
+                  "precision). tf32 and bfloat16 are for GPUs and large networks, and how far off gradients are is shown.")
 Grid = Annotated[int, AfterValidator(_within_limit)]
 
 
@@ -76,6 +78,7 @@ class Training(Settings):
     schedule: str = Field("linear", description="Learning rate schedule.")
     noise_variance: float = Field(0.05, gt=0, description="Regression only: variance of the Gaussian likelihood.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute.")
+    training_precision: Literal[PRECISIONS] = Field("float32", description=ABOUT_TRAINING, json_schema_extra=LATER)
 
     @model_validator(mode="before")
     @classmethod

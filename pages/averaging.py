@@ -52,7 +52,7 @@ def one_run(library: Library, key: str) -> None:
         running.ended_early(run)
     story = Story(library, run, view)
     slots = tell(story)
-    with st.expander("Training and settings", icon=":material/show_chart:", expanded=run.status != "done"):
+    with st.expander("Training and settings", icon=":material/show_chart:", expanded=running.noteworthy(library, run)):
         running.live_curves(library, run)
         designer(story.settings)
         st.json(run.settings, expanded=False)

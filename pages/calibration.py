@@ -61,7 +61,8 @@ def one_run(library: Library, key: str) -> None:
     elif run.status != "done":
         running.ended_early(run)
     tell(story)
-    with st.expander("Settings", icon=":material/tune:", expanded=not story.found):
+    with st.expander("Settings", icon=":material/tune:", expanded=not story.found or running.noteworthy(library, run)):
+        running.rounding(library, run)
         st.json(run.settings, expanded=False)
 
 

@@ -71,7 +71,7 @@ def one_run(library: Library, key: str) -> None:
         running.ended_early(run)
     story = Story(library, run, relief)
     slots = tell(story)
-    with st.expander("Settings", icon=":material/tune:", expanded=run.status != "done"):
+    with st.expander("Settings", icon=":material/tune:", expanded=running.noteworthy(library, run)):
         running.live_curves(library, run)
         st.json(run.settings, expanded=False)
     panel(library, run, slots)

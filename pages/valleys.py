@@ -43,7 +43,7 @@ def one_run(library: Library, key: str) -> None:
     panels.walker(library, run, view)
     answer = st.container()  # below the planes, but drawn when all else is there: nothing waits for it
     panels.along(library, run, view)
-    with st.expander("Training and settings", icon=":material/show_chart:", expanded=run.status != "done"):
+    with st.expander("Training and settings", icon=":material/show_chart:", expanded=running.noteworthy(library, run)):
         running.live_curves(library, run)
         st.json(run.settings, expanded=False)
     with answer:

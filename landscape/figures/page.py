@@ -34,7 +34,7 @@ def standalone(library, key: str, metric: str = "train_loss") -> str:
     maps = _maps(planes, paths, metric, figures) if planes else ""
     head = _head(run, metric if planes else None, bool(planes) or run.recipe == "averaging")
     body = [head, maps, *(_part(part, figures) for part in told),
-            _profiles(paths, metric, figures), _training(library, run.key, figures),
+            _profiles(paths, metric, figures), _training(library, run.key, figures), _rounding(library, run),
             _numbers(library.result(run.key, "summary")), _provenance(run)]
     data = json.dumps({name: json.loads(f.to_json(validate=False)) for name, f in figures.items()}).replace("</", "<\\/")
     library_code = get_plotlyjs().replace("</script", "<\\/script")
@@ -89,7 +89,7 @@ def _head(run, metric: str | None, maps: bool) -> str:
 def _part(part: story.Part, figures: dict[str, go.Figure]) -> str:
     drawn = "".join(_plot(name, figures, figure) for name, figure in part.figures.items())
     words = f'<p class="lead">{escape(part.words.replace("**", ""))}</p>' if part.words else ""
-    told = " · ".join(f'<span class="{"ok" if ok else "bad"}">{escape(text)}</span>' for text, ok in part.true)
+    told = _told(part.true)
     return (f'<section><h2>{escape(part.title)}</h2>{words}<div class="pair">{drawn}</div>{part.html}'
             f'<p class="truth">{told}</p></section>')
 
@@ -107,8 +107,7 @@ def _maps(planes: dict[str, Surface], paths: dict[str, Profile], metric: str, fi
     scale = levels.common_scale([s.values[metric] for s in planes.values()], cap)
     sections, walked = [], list(paths.values())
     for name, s in planes.items():
-        told = " · ".join(f'<span class="{"ok" if ok else "bad"}">{escape(text)}</span>'
-                          for text, ok in truth.sentences(s, metric))
+        told = _told(truth.sentences(s, metric))
         sections.append(
             f'<section><h2>{PLANES[name]}</h2><div class="pair">'
             + _plot(f"map-{name}", figures, surface.contour(s, metric, scale, name, walked))
@@ -134,6 +133,15 @@ def _training(library, key: str, figures: dict[str, go.Figure]) -> str:
             text += (f"<section><h2>{title}</h2>" + _plot(f"history_{name}", figures, history.history(found, shown))
                      + "</section>")
     return text
+
+
+def _rounding(library, run) -> str:
+    told = truth.trained(library, run)
+    return f'<section><p class="truth">{_told(told)}</p></section>' if told else ""
+
+
+def _told(sentences) -> str:
+    return " · ".join(f'<span class="{"ok" if ok else "bad"}">{escape(text)}</span>' for text, ok in sentences)
 
 
 def _cell(value) -> str:

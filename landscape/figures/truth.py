@@ -7,6 +7,7 @@ import math
 from landscape.results import METRICS, Surface
 
 ANCHOR_LIMIT = 1e-5  # largest relative difference between the surface and its own networks, evaluated directly
+EXACT = "float32"
 ROUNDED = {"tf32": 0.01, "bfloat16": 0.05}  # the same for surfaces in lower precision, which only rounding may cause
 
 
@@ -83,9 +84,28 @@ def _precision(way: dict) -> list[tuple[str, bool]]:
 
 
 def rounded(info: dict) -> list[tuple[str, bool]]:
-    """Draws of a density that was computed in a lower precision: how far off it was at them, as the run says it."""
+    """Draws of a density, or a training, computed in a lower precision: how far off that was, as the run says it."""
     found = info.get("rounding")
     return [(str(found["said"]), bool(found["trusted"]))] if found else []
+
+
+def trainings(library, run) -> dict[str, dict]:
+    """The info of every training that a run in lower ``training_precision`` was made from and that says its rounding, by
+    ``training`` (the first), ``curves`` or the name of a branch; empty for all other runs, whose results are not read."""
+    if run.settings.get("training_precision", EXACT) == EXACT:
+        return {}
+    found = {}
+    for key in library.lineage(run.key):
+        for name in (name for name in library.names(key) if name.startswith("history:")):
+            told, short = library.result(key, name).info, name.removeprefix("history:")
+            if "rounding" in told:
+                found[f"{short} of {key}" if short in found else short] = told
+    return dict(sorted(found.items(), key=lambda each: each[0] != "training"))
+
+
+def trained(library, run) -> list[tuple[str, bool]]:
+    """How far off those trainings were in their lower precision."""
+    return [each for info in trainings(library, run).values() for each in rounded(info)]
 
 
 def _data(info: dict, metric: str | None) -> list[tuple[str, bool]]:

@@ -19,7 +19,7 @@ BACKWARD = 3.0  # a gradient, in passes forward
 PROBED = 4  # problems whose pieces stay timed
 BOTH = ("train", "test")
 ALIKE = ("task", "network", "widths", "activation", "norm", "train_size", "data_seed", "batch_size", "device",
-         "noise_variance", "batchnorm_examples")  # settings that say which problem is probed
+         "noise_variance", "batchnorm_examples", "training_precision")  # settings that say which problem is probed
 
 _probes: OrderedDict[tuple, Probe] = OrderedDict()
 

@@ -34,7 +34,7 @@ def compute(s: Branches, context) -> None:
     before = context.child("walk", Walk(**{name: getattr(s, name) for name in Walk.model_fields}))
     names, said, go_on = tuple(f"seed {seed}" for seed in s.seeds), {}, walking(context, validates=False)
     for name, epoch in forks.items():
-        plan, keeper = plans[name], Keeper(context, name, names)
+        plan, keeper = plans[name], Keeper(context, name, names, p.task, what=f"Networks of the branch {name}")
         fork = before.load_weights(f"from-{epoch}") if epoch else None  # without one the branch is trained from its start
         state = keeper.resume() or (unpack(fork) if fork else None)
         state = go_on(p.task, list(s.seeds), starts(s, p), replace(plan, collect=plan.collect[:0]), state,

@@ -17,7 +17,7 @@ def compute(s: settings.Curves, context) -> None:
     context.plan([("training", len(s.seeds) * s.epochs), ("curves", 2 * s.curve_epochs)])
     task = problem(s).task
     ends = torch.tensor(optima(s, context, needed=2)["w"][:2]).to(task.splits["train"][0])
-    keeper = Keeper(context, "curves", KINDS)
+    keeper = Keeper(context, "curves", KINDS, task, what="Curves")
     state = connect(
         task, list(KINDS), ends, s.bends, s.curve_seed, keeper.resume(), epochs=s.curve_epochs, lr=s.curve_lr, **options(s),
         after_epoch=keeper, progress=lambda done, total: context.progress(

@@ -3,7 +3,8 @@
 A network's own random numbers, data and rates decide its way, not the networks beside it in a batch. Whether that holds to
 the last bit for the very shapes of a task depends on torch's kernels; so it is tried on two steps before a training is
 divided, and where the bits differ, or where dividing is no faster, there are fewer groups or none. (They differ where a
-network with one output is alone in its group: torch then multiplies a matrix with a vector.)
+network with one output is alone in its group: torch then multiplies a matrix with a vector.) A training in lower precision
+is not divided, as processors differ in what they round.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 from landscape.errors import LandscapeError
+from landscape.networks.accelerator import LOWER
 from landscape.recipes.elsewhere import MOST, task_told, threaded
 from landscape.recipes.spread import WORTH, Sent, Work, spread
 from landscape.recipes.state import joined, pack, rows, unpack, validated
@@ -140,7 +142,7 @@ class _Division:
     def __init__(self, context, task: Task, course: Course, stops: frozenset[int]):
         self.context, self.task, self.course, self.stops = context, task, course, stops
         several = len(course.seeds) > 1 and task.splits["train"][0].device.type == "cpu"
-        self.ask = getattr(context, "helpers", None) if several else None
+        self.ask = getattr(context, "helpers", None) if several and task.training_precision not in LOWER else None
         self.helping = self.passage = None
         self.spent = 0.0  # seconds undivided
         self.pace: dict[int, float] = {}  # of so many groups: seconds of an epoch, undivided at best, divided of late

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from landscape.results import History
+from landscape.training.rounding import logged, rounding
 from landscape.training.sgd import State
 from landscape.training.task import Task
 
@@ -26,10 +28,14 @@ def validated(task: Task, state: State) -> dict[str, Tensor]:
 
 
 class Keeper:
-    """Saves histories and states of one SGD run while it goes on; ``keeper(state)`` is called after every epoch."""
+    """Saves histories and states of one SGD run on a task while it goes on; ``keeper(state)`` is called after every epoch.
 
-    def __init__(self, context, name: str, names: tuple[str, ...], validate=None):
+    ``what`` is trained, should its rounding have to be told.
+    """
+
+    def __init__(self, context, name: str, names: tuple[str, ...], task: Task, validate=None, what: str = "Networks"):
         self.context, self.name, self.names, self.validate = context, name, names, validate
+        self.rounding = partial(rounding, task, what=what)
         self._saved = self._shown = time.monotonic()
 
     def resume(self) -> State | None:
@@ -56,9 +62,10 @@ class Keeper:
         self.context.save(f"history:{self.name}", self.history(state))
 
     def history(self, state: State) -> History:
-        values = {metric: torch.stack(log, dim=1).numpy() for metric, log in state.log.items()}
+        values = logged(state)
         diverged = {self.names[k]: epoch for k, epoch in sorted(state.diverged.items())}
-        return History(self.names, np.arange(1, state.epoch + 1), np.array(state.lr), values, {"diverged": diverged})
+        info = {"diverged": diverged} | self.rounding(values)
+        return History(self.names, np.arange(1, state.epoch + 1), np.array(state.lr), values, info)
 
 
 def pack(state: State) -> dict[str, np.ndarray]:

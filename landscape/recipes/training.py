@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -41,7 +41,7 @@ def problem(s: settings.Training, batchnorm_examples: int = 1000) -> Problem:
     task = task_from(
         dataset, Net(module).to(where), s.weight_decay, s.noise_variance, where, batchnorm_examples=batchnorm_examples
     )
-    return Problem(dataset, task, module)
+    return Problem(dataset, replace(task, training_precision=s.training_precision), module)
 
 
 def device(name: str) -> str:
@@ -72,7 +72,7 @@ def compute(s: settings.Training, context) -> None:
     context.plan([("training", 1.0)])
     task, module = (p := problem(s)).task, p.module
 
-    keeper = Keeper(context, "training", tuple(f"seed {seed}" for seed in s.seeds), partial(validated, task))
+    keeper = Keeper(context, "training", tuple(f"seed {seed}" for seed in s.seeds), task, partial(validated, task))
     starts = torch.stack([initial_weights(module, sgd.generator(seed, 0)) for seed in s.seeds]).to(task.splits["train"][0])
     course = course_of(s, task)
 

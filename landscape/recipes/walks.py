@@ -21,6 +21,8 @@ from landscape.schedules import Plan, steps_per_epoch
 from landscape.settings_averaging import Walk
 from landscape.training import sgd
 from landscape.training.averaging import Trajectory, average_of, trajectory_of
+from landscape.training.rounding import rounding
+from landscape.training.task import Task
 from landscape.training.walk import START, branched, check, lost
 
 NAMES = ("sgd", "constant")
@@ -76,9 +78,10 @@ class _Live:
     """Histories of both branches in one picture while they are computed, their states, and the forks for later runs."""
 
     def __init__(self, s: Walk, context, p: Problem, forks: set[int]):
-        self.s, self.context, self.forks = s, context, forks
+        self.s, self.context, self.task, self.forks = s, context, p.task, forks
         self.logs: dict[str, sgd.State] = {}
-        self.keepers = {name: _Shown(context, name, (), partial(validated, p.task), self.save) for name in (START, *NAMES)}
+        self.keepers = {name: _Shown(context, name, (), p.task, partial(validated, p.task), self.save) for name in
+                        (START, *NAMES)}
 
     def resume(self, name: str) -> sgd.State | None:
         state = self.keepers[name].resume()
@@ -103,15 +106,16 @@ class _Live:
         names = tuple(f"{name} seed {seed}" for name in shown for seed in self.s.seeds)
         diverged = {f"{name} seed {self.s.seeds[k]}": e for name, state in shown.items()
                     for k, e in sorted(state.diverged.items())}
+        info = {"diverged": diverged, "lr": rates} | rounding(self.task, values)
         self.context.save("history:training", History(
-            names, np.arange(1, epochs + 1), rates.get("sgd"), values, {"diverged": diverged, "lr": rates}))
+            names, np.arange(1, epochs + 1), rates.get("sgd"), values, info))
 
 
 class _Shown(Keeper):
     """A keeper whose curves somebody else draws."""
 
-    def __init__(self, context, name: str, names: tuple[str, ...], validate, show):
-        super().__init__(context, name, names, validate)
+    def __init__(self, context, name: str, names: tuple[str, ...], task: Task, validate, show):
+        super().__init__(context, name, names, task, validate)
         self.show = show
 
 

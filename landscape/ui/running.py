@@ -8,6 +8,7 @@ import streamlit as st
 
 from landscape import catalog
 from landscape.errors import LandscapeError
+from landscape.figures import truth
 from landscape.figures.methods import look
 from landscape.runs import Library, Run
 from landscape.ui import costs, looking, people, plot
@@ -115,6 +116,18 @@ def live_curves(library: Library, run: Run) -> None:
             st.caption(title)
             figure = history_json(log, (*stamp(library, run), title), ("train_loss", "validation_error"))
             plot.plot(figure, f"history-{title}", height=360, revision=f"{run.key}-{title}")
+    rounding(library, run)
+
+
+def rounding(library: Library, run: Run) -> None:
+    """How far off training in a lower precision was, in red where that is too much."""
+    for said, ok in truth.trained(library, run):
+        (st.caption if ok else st.error)(said)
+
+
+def noteworthy(library: Library, run: Run) -> bool:
+    """Whether its training is to be seen unasked: it did not come to its end, or was rounded too much."""
+    return run.status != "done" or not all(ok for _, ok in truth.trained(library, run))
 
 
 def ended_early(run: Run) -> None:

@@ -30,4 +30,7 @@ def test_its_code_runs():
     lower = {how: row for (name, how), row in rows.items() if "hmc" in name and how != "all at once"}
     assert lower["tf32"].max_rel_error < 1e-4 < lower["bfloat16"].max_rel_error < 0.1
     assert "log density is off by" in lower["bfloat16"].note
-    assert len(rows) == 12
+    lower = {how: row for (name, how), row in rows.items() if "training" in name and how != "all at once"}
+    assert lower["tf32"].max_rel_error == 0 < lower["bfloat16"].max_rel_error < 0.1
+    assert "Networks trained in bfloat16" in lower["bfloat16"].note
+    assert len(rows) == 14

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from on_both import NETWORKS, plane_of, task_of, trained
+from on_both import NETWORKS, OPTIONS, plane_of, task_of, trained
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from landscape.geometry import spectrum
 from landscape.geometry.curvature import Objective
+from landscape.geometry.curves import connect
 from landscape.geometry.surface import Evaluator
-from landscape.networks.accelerator import numbers
+from landscape.networks.accelerator import mixed, numbers
 from landscape.posteriors import method
 from landscape.posteriors.likelihood import Likelihood
 from landscape.posteriors.method import Given
@@ -18,6 +20,7 @@ from landscape.posteriors.rounding import measured
 from landscape.posteriors.space import random_space
 from landscape.posteriors.target import Posterior
 from landscape.training import sgd
+from landscape.training.rounding import logged, rounding
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU that torch can use")
 
@@ -65,8 +68,10 @@ def test_nothing_waits_within_a_chunk(network, norm, strict):
     evaluator.on_device(z)
 
 
-def test_nothing_waits_within_an_epoch(strict):
-    task, steps = task_of(device="cuda"), []
+@pytest.mark.parametrize("name", ["", "tf32", "bfloat16"])
+def test_nothing_waits_within_an_epoch(name, strict):
+    """But at the first step, where a lower precision may be compared with float32."""
+    task, steps = replace(task_of(device="cuda"), training_precision=name), []
 
     def watched(done, total):
         steps.append(done)
@@ -89,6 +94,48 @@ def test_nothing_waits_within_a_gradient(network, norm, strict):
 def test_training_equals_that_of_the_cpu(network, norm):
     here, there = trained(task_of(network, norm)), trained(task_of(network, norm, "cuda"))
     torch.testing.assert_close(there.parameters.cpu(), here.parameters, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["tf32", "bfloat16"])
+@pytest.mark.parametrize(("network", "norm"), NETWORKS)
+def test_training_in_lower_precision_tells_its_error_and_keeps_float32_weights(network, norm, name):
+    task = replace(task_of(network, norm, "cuda"), training_precision=name)
+    exact, state = trained(replace(task, training_precision="")), trained(task)
+    assert {t.dtype for t in (state.parameters, state.velocity)} == {torch.float32}
+    assert all(state.buffers[key].dtype == b.dtype for key, b in task.net.buffers.items())
+    assert not torch.equal(state.parameters, state.parameters.bfloat16().float())
+    torch.testing.assert_close(state.parameters, exact.parameters, rtol=0, atol=0.02)
+    assert not torch.backends.cuda.matmul.allow_tf32
+    found = rounding(task, logged(state))["rounding"]
+    assert 0 < found["gradient"] <= found["worst"] < 0.1
+    assert found["trusted"]
+    assert "CPU" not in found["said"]
+
+
+@pytest.mark.parametrize("name", ["tf32", "bfloat16"])
+def test_curves_in_lower_precision_tell_their_error(name):
+    task = replace(task_of(device="cuda"), training_precision=name)
+    state = connect(task, ["bezier", "chain"], trained(task).parameters[:2], 1, 0, **OPTIONS)
+    assert 0 < rounding(task, logged(state))["rounding"]["worst"] < 0.1
+
+
+def test_products_and_convolutions_of_networks_at_once_are_in_bfloat16():
+    """Autocast has convolutions of networks at once on a GPU, not on a CPU."""
+    task, seen = task_of("conv", device="cuda"), []
+
+    class Seen(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function.__name__.partition(".")[0] in ("convolution", "cudnn_convolution", "bmm", "baddbmm", "mm", "addmm"):
+                seen.append({a.dtype for a in args if isinstance(a, torch.Tensor)})
+            return function(*args, **(kwargs or {}))
+
+    x, y = task.splits["train"]
+    w = torch.stack([task.net.initial] * 3)
+    sgd.mean_nll(task, w, {}, x[:120].view(3, 40, *x.shape[1:]), y[:120].view(3, 40))  # tries whether they go together
+    with mixed(x.device, "bfloat16"), Seen():
+        sgd.mean_nll(task, w, {}, x[:120].view(3, 40, *x.shape[1:]), y[:120].view(3, 40))
+    assert seen
+    assert all(found == {torch.bfloat16} for found in seen)
 
 
 def test_gradients_equal_those_of_the_cpu():

@@ -147,6 +147,13 @@ def test_networks_whose_bits_depend_on_their_company_stay_together(monkeypatch):
     assert not company.given
 
 
+def test_trainings_in_lower_precision_stay_together():
+    """Processors differ in what they round."""
+    company = Company()
+    assert_equal(trained(company, training_precision="bfloat16"), trained(Nobody(), training_precision="bfloat16"))
+    assert not company.made
+
+
 def test_what_is_no_faster_divided_is_not_divided_for_long(monkeypatch):
     monkeypatch.setattr(seeds, "GAIN", 0.0)
     company = Company(count=1)

@@ -110,7 +110,7 @@ def bezier(s: Inspect, report: Report, family: Family, context) -> None:
     if s.precision == "bfloat16":
         raise BadInput("A curve is trained in float32 or float64; found precision=bfloat16. Change it, or curve_epochs=0.")
     ends = torch.stack([subject.weights(w) for w in family])
-    keeper = Keeper(context, "curve", ("bezier",))
+    keeper = Keeper(context, "curve", ("bezier",), subject.task)
     state = connect(subject.task, ["bezier"], ends, s.bends, s.seed, keeper.resume(), epochs=s.curve_epochs, lr=s.curve_lr,
                     batch_size=s.batch_size, momentum=0.9, schedule=catalog.SCHEDULES["linear"].load(), after_epoch=keeper,
                     progress=lambda done, total: context.progress("curve", done, total))
