@@ -81,7 +81,9 @@ class Profile:
 class History:
     """What training logged: ``epochs`` (E,), ``lr`` (E,) the rate at the epoch's last step, ``values`` (K, E) per network.
 
-    ``names`` are the K networks (``seed 0``, ``bezier`` ...); NaN from the epoch in which a network diverged.
+    ``names`` are the K networks (``seed 0``, ``bezier`` ...); NaN from the epoch in which a network diverged. In a lower
+    precision ``train_gradient_error``, ``train_gradient_noise`` and ``train_loss_error`` say how it rounds, epoch by epoch
+    (NaN where that was not measured), and ``info["rounding"]`` sums it up.
     """
 
     names: tuple[str, ...]

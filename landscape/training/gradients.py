@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,8 +31,8 @@ class Gradients:
     """Called with weights (K, ...), buffers (K, ...), indices (K, B), epoch and step: loss and NLL (K,) and the gradient
     (K, ...) of an ``objective``, which is given the same.
 
-    Networks are computed in ``precision``; what comes back is in the numbers of the weights. With a ``room`` as many of them
-    go at once as fit into its memory.
+    Networks are computed in ``precision`` (empty: in the numbers of the moment); what comes back is in those of the weights.
+    With a ``room`` as many networks go at once as fit into its memory.
     """
 
     objective: Objective
@@ -43,9 +43,9 @@ class Gradients:
     def __call__(self, parameters: Tensor, buffers: Buffers, indices: Tensor, epoch: int, step: int) -> Found:
         def of(part: slice) -> Found:
             leaf = parameters[part].detach().requires_grad_(True)
-            with mixed(leaf.device, self.precision):
+            with mixed(leaf.device, self.precision) if self.precision else nullcontext():
                 loss, nll = self.objective(leaf, {n: b[part] for n, b in buffers.items()}, indices[part], epoch, step)
-            with numbers(leaf.device, tf32=self.precision == "tf32"):
+            with numbers(leaf.device, tf32=self.precision == "tf32") if self.precision else nullcontext():
                 return loss.detach(), nll.detach(), torch.autograd.grad(loss.sum(), leaf)[0]
 
         def again(part: slice) -> Found:

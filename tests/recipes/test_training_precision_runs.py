@@ -90,16 +90,30 @@ def test_the_command_line_says_it(valleys, home, monkeypatch):
     assert json.loads(shown.output.splitlines()[-1])["rounding"]["curves"]["trusted"] in (True, False)
 
 
+def opened(name, **query):
+    drawn = AppTest.from_file(str(ROOT / "landscape/ui/main.py"), default_timeout=60)
+    for each, value in query.items():
+        drawn.query_params[each] = value
+    drawn.run()
+    drawn = drawn.switch_page(f"../../pages/{name}.py").run()
+    assert not drawn.exception, drawn.exception
+    return drawn
+
+
+@pytest.mark.parametrize("name", ["valleys", "averaging", "posterior", "calibration"])
+def test_every_page_offers_it_behind_advanced(name, home, monkeypatch):
+    monkeypatch.setenv("LANDSCAPE_HOME", str(home))
+    (advanced,) = (each for each in opened(name, training_precision="tf32").expander if each.label == "Advanced")
+    (found,) = (each for each in advanced.selectbox if each.label == "training precision")
+    assert (found.value, found.options) == ("tf32", ["float32", "tf32", "bfloat16"])
+
+
 def test_the_page_and_the_page_that_is_handed_on_say_it(valleys, home, monkeypatch):
     library, run = valleys
     said = [text for text, _ in truth.trained(library, run)]
     html = page.standalone(library, run.key)
     monkeypatch.setenv("LANDSCAPE_HOME", str(home))
-    drawn = AppTest.from_file(str(ROOT / "landscape/ui/main.py"), default_timeout=60)
-    drawn.query_params["run"] = run.key
-    drawn.run()
-    drawn = drawn.switch_page("../../pages/valleys.py").run()
-    assert not drawn.exception, drawn.exception
+    drawn = opened("valleys", run=run.key)
     texts = [one.value for one in (*drawn.caption, *drawn.error)]
     for sentence in said:
         assert page.escape(sentence) in html
