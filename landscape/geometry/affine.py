@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 from landscape.geometry import passes
 from landscape.geometry.subspace import Subspace
 from landscape.networks import dense
+from landscape.networks.compiled import compiled
 
 GROUP = 2  # points that go through the layers together
 CACHE = 9 * 2**18  # bytes: the products of one tile and a group's activations; measured, with caches of 2 MB a core
@@ -40,7 +41,7 @@ class Layers:
         self.layers, self.subspace, self.dtype = layers, subspace, dtype
         vectors = torch.stack([self._behind_the_first(v.double()) for v in (subspace.origin, *subspace.basis)])
         self.origin, *self.basis = vectors.to(torch.promote_types(dtype, torch.float32))
-        self.combine, self.through = passes.compiled(passes.combine), passes.compiled(passes.through)
+        self.combine, self.through = compiled(passes.combine), compiled(passes.through)
 
     def _behind_the_first(self, vector: Tensor) -> Tensor:
         """The weights of the other layers, every row of a matrix and every offset filled up to whole cache lines."""
@@ -58,7 +59,8 @@ class Layers:
         width, start = math.ceil(len(x) / count / BLOCK) * BLOCK, 0
         made = []
         for part in x.flatten(1).double().split(width):
-            rows = [first.weight(v) @ part.T + (first.offset(v)[:, None] if first.bias else 0) for v in vectors]
+            rows = [torch.addmm(first.offset(v)[:, None], first.weight(v), part.T) if first.bias else first.weight(v) @ part.T
+                    for v in vectors]
             products = [row.new_empty(len(row), _whole_lines(len(part)), dtype=self.dtype) for row in rows]
             for product, row in zip(products, rows, strict=True):
                 product[:, : len(part)], product[:, len(part) :] = row, row[:, -1:]

@@ -1,32 +1,9 @@
-"""The loops of ``geometry.affine`` that threads run side by side: sequences of short operations on tensors.
-
-A thread that goes from one short operation to the next in Python waits for the interpreter each time that another thread
-has it: a sixth of the time, with two threads. ``compiled`` hands a function to TorchScript, which runs the whole of it
-without the interpreter; where torch no longer has that, the function runs as it is written here, with the same results.
-"""
-
-import logging
-import warnings
-from collections.abc import Callable
-from functools import cache
+"""The loops of ``geometry.affine`` that threads run side by side (see ``networks.compiled``)."""
 
 import torch
 from torch import Tensor
 
 ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2, "gelu": 3}  # numbers, since threads that share a text count on it in turn
-log = logging.getLogger(__name__)
-
-
-@cache
-def compiled(function: Callable) -> Callable:
-    """The function for TorchScript, or itself where there is no such thing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            return torch.jit.script(function)
-        except (AttributeError, OSError, RuntimeError) as error:  # gone, its source not at hand, or no longer understood
-            log.warning("%s runs as plain Python, which is slower with several threads: %s", function.__name__, error)
-            return function
 
 
 def combine(origin: Tensor, basis: list[Tensor], rows: list[float], last: list[float], fresh: list[bool], memory: Tensor,

@@ -218,7 +218,7 @@ class Evaluator:
             sums, judges = torch.zeros(2, len(z), dtype=torch.float64), self._judges[split]
             for outputs, judge in zip(forward(z, self._tiles[split]), judges, strict=True):
                 for whole, part in zip(sums, judge(outputs), strict=True):
-                    whole += part.double().sum(1)
+                    whole += part.sum(1, dtype=torch.float64)
             means = sums / len(self.run.splits[split][1])
             out += [means.masked_fill_(means > self._overflow, math.inf)]
         self._idle.append(forward)

@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from landscape.errors import BadInput
+from landscape.networks.compiled import compiled
+from landscape.training import beside
 
 ABOVE_CHANCE = 1.1  # pictures saturate a little above a network that knows nothing
 IGNORED = -100  # a target token that does not count
@@ -55,39 +57,19 @@ class Categorical:
 
     def error(self, outputs: Tensor, y: Tensor) -> Tensor:
         """1 where the largest logit is not the label's (..., B); a row with a non-finite logit counts as wrong."""
-        return ((outputs.argmax(-1) != y) | ~outputs.isfinite().all(-1)).to(outputs.dtype)
+        return beside.wrong(outputs, y)
 
     def side_by_side(self, y: Tensor, like: Tensor) -> Judge:
-        """The same in a few passes over the logits, which are overwritten.
-
-        They become what they are above the label's own, which is then left out: the largest says whether the label wins,
-        and the loss is log(1 + the sum of exponentials). Where the largest is 0, or one is not finite, ``error`` decides.
-        """
+        """The same in a few passes over the logits, which are overwritten."""
         like, count, width = _wide(like), len(y), like.shape[-1]
         places = torch.cat([y, y[-1:].expand(width - count)])
         labels = places * width + torch.arange(width, device=y.device)
         without = torch.zeros_like(like).scatter_(0, places[None], -math.inf)
         least, most = _least_exponent(like.dtype), torch.finfo(like.dtype).max
+        judge = compiled(beside.judged)
 
         def judged(outputs: Tensor) -> tuple[Tensor, Tensor]:
-            logits = _wide(outputs)
-            finite, own = math.isfinite(float(logits.sum())), logits.flatten(1).index_select(1, labels)
-            ahead = logits.sub_(own[:, None]).add_(without).amax(1)
-            error = ahead.sign()
-            if finite and float(error.square().sum()) == error.numel():
-                error.clamp_(min=0)
-            else:
-                above = logits.scatter(1, places.expand(len(logits), 1, -1), 0.0)
-                error = self.error(above.transpose(1, 2), places)
-            beyond = None
-            if not float(ahead.max()) < LARGE:  # else no sum is infinite
-                beyond = ahead.sub_(LARGE).clamp_(0, most)
-                logits.sub_(beyond[:, None])
-            nll = logits.clamp_(min=least).exp_().sum(1).log1p_()
-            if beyond is not None:
-                nll.add_(beyond)
-            if not finite:
-                nll.masked_fill_(own == math.inf, math.nan)
+            nll, error = judge(_wide(outputs), places, labels, without, least, LARGE, most)
             return nll[:, :count], error[:, :count]
 
         return judged

@@ -9,6 +9,7 @@ from landscape.geometry.affine import Forward, Layers
 from landscape.geometry.subspace import Subspace
 from landscape.geometry.surface import Evaluator
 from landscape.networks import Net, build
+from landscape.networks.compiled import compiled
 from landscape.training.losses import Categorical
 from landscape.training.task import Task
 
@@ -34,10 +35,10 @@ def outputs(activation, dtype, dimension, widths=(7, 20)):
 @pytest.mark.parametrize(("dtype", "dimension"), [
     (torch.float32, 2), (torch.float64, 1), (torch.bfloat16, 2), (torch.float32, 5)])
 def test_compiled_and_plain_give_the_same_bits(monkeypatch, activation, dtype, dimension):
-    assert isinstance(passes.compiled(passes.through), torch.jit.ScriptFunction)
-    assert isinstance(passes.compiled(passes.combine), torch.jit.ScriptFunction)
+    assert isinstance(compiled(passes.through), torch.jit.ScriptFunction)
+    assert isinstance(compiled(passes.combine), torch.jit.ScriptFunction)
     quick, exact = outputs(activation, dtype, dimension)
-    monkeypatch.setattr(affine.passes, "compiled", lambda function: function)
+    monkeypatch.setattr(affine, "compiled", lambda function: function)
     plain, _ = outputs(activation, dtype, dimension)
     assert torch.equal(quick, plain)
     within = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.1}[dtype]
@@ -57,7 +58,7 @@ def test_without_a_compiler_a_function_stays_what_it_is_and_the_log_says_so(monk
         return 2 * x
 
     monkeypatch.setattr(torch.jit, "script", refuse)
-    assert passes.compiled(twice) is twice
+    assert compiled(twice) is twice
     assert "twice runs as plain Python" in caplog.text
     assert "no longer supported" in caplog.text
 
