@@ -21,34 +21,24 @@ def combine(origin: Tensor, basis: list[Tensor], rows: list[float], last: list[f
 
 
 def through(products: list[Tensor], rows: list[float], last: list[float], fresh: list[bool], weights: list[list[Tensor]],
-            offsets: list[list[Tensor]], memory: Tensor, hidden: list[Tensor], out: list[Tensor],
-            activations: list[int]) -> None:
-    """What the layers make of a tile of examples at groups of G points, into ``out``, each (G, C, T).
+            memory: Tensor, hidden: list[Tensor], filled: list[Tensor], out: list[Tensor], activations: list[int]) -> None:
+    """What the layers make of a tile of examples at every point, into one tensor (C, T) of ``out``.
 
-    ``products`` are those of the first layer, K + 1 times (H, T), ``weights`` and ``offsets`` each other layer's matrices
-    (G, out, in) and (G, out, 1) for every group, the latter empty where it has none; ``hidden`` takes what the layers but
-    the last make of one group, ``memory`` (H, T) what neighbours have in common; the others as for ``combine``.
+    ``products`` are those of the first layer, K + 1 times (H, T), ``weights`` each other layer's matrices (out, in) for
+    every point, with the offsets as their last column if it has any; ``hidden`` takes what the layers but the last make of
+    the examples and ``filled`` is the same memory with a row of ones below, where the next layer has offsets; ``memory``
+    (H, T) takes what neighbours have in common; the others as for ``combine``.
     """
-    start, direction = products[0], products[-1]
-    inner = hidden[0].unbind(0) if len(hidden) > 0 else out[0].unbind(0)
-    size, depth, biased = len(inner), len(weights), [layer[0].size(2) > 0 for layer in offsets]
-    for g in range(len(last) // size):
-        if len(hidden) == 0:
-            inner = out[g].unbind(0)
-        for p in range(size):
-            i = g * size + p
-            if fresh[i]:
-                start = _start(products[0], products[1:], rows, i, memory)
-            _sum(start, direction, last[i], activations[0], inner[p])
-        h = hidden[0] if len(hidden) > 0 else out[g]
-        _activate(h, activations[0], False)
+    start, direction, depth = products[0], products[-1], len(weights)
+    for i in range(len(last)):
+        if fresh[i]:
+            start = _start(products[0], products[1:], rows, i, memory)
+        h = hidden[0] if depth > 0 else out[i]
+        _sum(start, direction, last[i], activations[0], h)
         for j in range(depth):
-            to = hidden[j + 1] if j + 1 < depth else out[g]
-            torch.bmm(weights[j][g], h, out=to)
-            h = to
-            if biased[j]:
-                _sum(h, offsets[j][g], 1.0, activations[j + 1], h)
-            _activate(h, activations[j + 1], not biased[j])
+            h = hidden[j + 1] if j + 1 < depth else out[i]
+            torch.mm(weights[j][i], filled[j], out=h)
+            _activate(h, activations[j + 1])
 
 
 def _start(origin: Tensor, directions: list[Tensor], rows: list[float], i: int, memory: Tensor) -> Tensor:
@@ -61,20 +51,19 @@ def _start(origin: Tensor, directions: list[Tensor], rows: list[float], i: int, 
 
 
 def _sum(a: Tensor, b: Tensor, alpha: float, activation: int, out: Tensor) -> None:
-    """``a + alpha b``, through ReLU if that is the activation: in one pass where torch has it."""
+    """The activation of ``a + alpha b``: ReLU in one pass with the sum where torch has it."""
     if activation == 1 and (out.dtype == torch.float32 or out.dtype == torch.float64):
         torch._add_relu(a, b, alpha=alpha, out=out)
     else:
         torch.add(a, b, alpha=alpha, out=out)
-        if activation == 1:
-            out.relu_()
+        _activate(out, activation)
 
 
-def _activate(h: Tensor, activation: int, relu: bool) -> None:
-    """An activation in place; ReLU only if ``relu``, as ``_sum`` has done it otherwise."""
-    if activation == 2:
+def _activate(h: Tensor, activation: int) -> None:
+    """In place."""
+    if activation == 1:
+        h.relu_()
+    elif activation == 2:
         h.tanh_()
     elif activation == 3:
         h.copy_(torch.nn.functional.gelu(h))
-    elif activation == 1 and relu:
-        h.relu_()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from landscape.errors import BadInput
 from landscape.geometry import precision, ways
-from landscape.geometry.affine import GROUP, Forward, Layers, Tile
+from landscape.geometry.affine import Forward, Layers, Tile
 from landscape.geometry.subspace import Subspace
 from landscape.geometry.together import MOST, Together
 from landscape.networks.accelerator import LOWER, Room, free_bytes, numbers
@@ -27,7 +27,7 @@ from landscape.training.losses import Judge
 from landscape.training.task import Task
 
 BATCH = 512  # examples of one forward pass of a module
-CHUNK = 48  # points a thread takes at a time
+CHUNK = 64  # points a thread takes at a time
 LEAST = 8  # points of the last chunks
 CHUNK_BYTES = 16 * 2**20  # of the weights and outputs of those points
 STAYS = 0.3  # of a GPU's free memory that origin and directions may take
@@ -138,7 +138,7 @@ class Evaluator:
         """Chunks of points, towards the end smaller ones, so that no thread waits long for the last."""
         parts, end = [], 0
         while end < count:
-            share = math.ceil((count - end) / (2 * self.threads * GROUP)) * GROUP
+            share = math.ceil((count - end) / (2 * self.threads))
             size = min(self.chunk, max(LEAST, share)) if self.threads > 1 else self.chunk
             parts.append(slice(end, end := min(end + size, count)))
         return parts

@@ -7,6 +7,8 @@ import torch
 from torch.nn import functional
 
 from landscape.errors import BadInput
+from landscape.networks.compiled import compiled
+from landscape.training import beside, losses
 from landscape.training.choice import chosen
 from landscape.training.losses import Categorical, Causal, Gaussian, Given, SquaredError
 
@@ -54,7 +56,7 @@ def test_tokens_of_minus_100_do_not_count_and_the_mean_is_per_token_that_does(ra
     assert loss.tokens == pytest.approx((2 + 5 + 4) / 3)
 
 
-def beside(logits, y, width):
+def judged(logits, y, width):
     """Loss and error of networks (N, B, C), their examples beside each other, filled up with others."""
     filled = torch.cat([logits, logits[:, :1].expand(-1, width - len(y), -1)], 1).transpose(1, 2).contiguous()
     return Categorical().side_by_side(y, filled[0])(filled)
@@ -65,7 +67,7 @@ def beside(logits, y, width):
 def test_many_networks_side_by_side_get_what_each_gets(random, dtype, within, scale):
     logits = (scale * torch.randn(6, 21, 5, generator=random, dtype=torch.float64)).to(dtype)
     y = torch.randint(0, 5, (21,), generator=random)
-    nll, error = beside(logits, y, 32)
+    nll, error = judged(logits, y, 32)
     above = logits.double() - logits.double().gather(-1, y.expand(6, 21)[..., None])
     others = above.scatter(-1, y.expand(6, 21)[..., None], -math.inf).logsumexp(-1)
     expected = torch.logaddexp(others, torch.zeros_like(others))  # -log softmax: right where it is tiny, too
@@ -73,12 +75,12 @@ def test_many_networks_side_by_side_get_what_each_gets(random, dtype, within, sc
     torch.testing.assert_close(expected, Categorical().nll(logits.double(), y), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(nll.double(), expected, rtol=within, atol=1e-35)
     assert torch.equal(error.double(), Categorical().error(logits, y).double())
-    alone = [beside(each[None], y, 32)[0] for each in logits]
+    alone = [judged(each[None], y, 32)[0] for each in logits]
     assert torch.equal(nll, torch.cat(alone))
 
 
 def test_a_tiny_loss_keeps_its_digits():
-    nll, _ = beside(torch.tensor([[[20.0, 0.0, -1.0]]]), torch.tensor([0]), 16)
+    nll, _ = judged(torch.tensor([[[20.0, 0.0, -1.0]]]), torch.tensor([0]), 16)
     assert float(nll) == pytest.approx(math.log1p(math.exp(-20) + math.exp(-21)), rel=1e-6)
 
 
@@ -87,10 +89,10 @@ def test_a_tiny_loss_keeps_its_digits():
 def test_equal_and_infinite_logits_side_by_side(random, bad, place):
     logits, y = torch.randn(3, 8, 4, generator=random), torch.arange(8) % 4
     logits[0, 0], logits[1, 5, 1:3] = 0.7, 9.0  # all equal; equal to another one's that comes later
-    assert torch.equal(beside(logits, y, 16)[1].double(), Categorical().error(logits, y).double())
-    finite = beside(logits, y, 16)[0]
+    assert torch.equal(judged(logits, y, 16)[1].double(), Categorical().error(logits, y).double())
+    finite = judged(logits, y, 16)[0]
     logits[2, 3 + place, 3] = bad  # the label's own, and another's
-    nll, error = beside(logits, y, 16)
+    nll, error = judged(logits, y, 16)
     assert torch.equal(error.double(), Categorical().error(logits, y).double())
     assert torch.equal(nll.isfinite(), Categorical().nll(logits, y).isfinite() & ~(logits == math.inf).any(-1))
     assert torch.equal(nll[:2], finite[:2])
@@ -155,3 +157,13 @@ def test_every_loss_says_what_chance_is_above_its_floor(random):
         nll, error = loss.chance(target)
         assert nll > (loss.floor or 0.0) or loss.floor is None
         assert error > 0
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3, math.inf])
+def test_judging_without_the_interpreter_gives_the_same_bits(random, monkeypatch, scale):
+    logits, y = scale * torch.randn(3, 20, 4, generator=random), torch.arange(20) % 4
+    assert isinstance(compiled(beside.judged), torch.jit.ScriptFunction)
+    quick = judged(logits, y, 32)
+    monkeypatch.setattr(losses, "compiled", lambda function: function)
+    for one, other in zip(quick, judged(logits, y, 32), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
