@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -144,32 +146,33 @@ class Evaluator:
         return parts
 
     def _run_chunks(self, z, parts, results, progress) -> None:
-        def work(part: slice) -> int:
-            with torch.no_grad():
-                results[:, part] = self._points(z[part]).cpu()  # the one time a chunk waits for the device
-            return part.stop - part.start
+        """This thread works as well: one that only waited for the others would interrupt them each time a chunk is done."""
+        waiting, done = deque(parts), []
 
-        done = 0
-        if self.threads == 1 or len(parts) == 1:
-            if self.device.type == "cpu":
-                torch.set_num_threads(1)
-            for part in parts:
-                done += work(part)
-                progress(done, len(z))
-            return
-        pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
-        try:
-            waiting, queue = set(), iter(parts)
-            while True:
-                while len(waiting) < 2 * self.threads and (part := next(queue, None)) is not None:
-                    waiting.add(pool.submit(work, part))
-                if not waiting:
-                    return
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                done += sum(f.result() for f in finished)
-                progress(done, len(z))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        def taken() -> Iterator[slice]:
+            with suppress(IndexError):
+                while True:
+                    yield waiting.popleft()
+
+        def work(tell: Callable[[], None] = lambda: None) -> None:
+            try:
+                for part in taken():
+                    with torch.no_grad():
+                        results[:, part] = self._points(z[part]).cpu()  # the one time a chunk waits for the device
+                    done.append(part.stop - part.start)
+                    tell()
+            finally:  # whoever stops, stops all
+                waiting.clear()
+
+        if self.device.type == "cpu":
+            torch.set_num_threads(1)
+        with ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            others = [pool.submit(work) for _ in range(min(self.threads, len(parts)) - 1)]
+            work(lambda: progress(sum(done), len(z)))
+            for other in others:
+                other.result()
+        if others:
+            progress(len(z), len(z))
 
     def _named(self, z: Tensor, results: Tensor) -> dict[str, np.ndarray]:
         penalty = self.penalty(z)

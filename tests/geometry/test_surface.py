@@ -1,6 +1,8 @@
 """Planes and their evaluator: exact answers 2, anchors on every task, batched equal to one by one, refinement."""
 
 import itertools
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -150,6 +152,38 @@ def test_cancel_stops_the_evaluator():
         Evaluator(task, plane(*points_of(task)))(np.zeros((500, 2)), stop)
     assert len(calls) == 1
     assert calls[0] < 500
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_progress_grows_until_every_point_is_done(threads):
+    task, told = task_of("moons", widths=(8,)), []
+    evaluator = Evaluator(task, plane(*points_of(task)), threads=threads)
+    evaluator(np.zeros((700, 2)), lambda done, total: told.append((done, total)))
+    assert told == sorted(told)
+    assert told[-1] == (700, 700)
+    assert len(told) > 1
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_what_fails_in_one_thread_stops_all_and_is_raised(here):
+    """Whether it is the thread that asked or another one; an IndexError, with which a queue would tell that it is empty."""
+    task, asked = task_of("moons", widths=(8,)), []
+    evaluator = Evaluator(task, plane(*points_of(task)), threads=2)
+    points, both = evaluator._points, threading.Barrier(2)
+
+    def failing(z):
+        asked.append(len(z))
+        if len(asked) <= 2:
+            both.wait(10)
+            if (threading.current_thread() is threading.main_thread()) == here:
+                raise IndexError("no such tile")
+            time.sleep(0.2)
+        return points(z)
+
+    evaluator._points = failing
+    with pytest.raises(IndexError, match="no such tile"):
+        evaluator(np.zeros((2000, 2)))
+    assert len(asked) == 2
 
 
 def valley(shape=(97, 73)):
