@@ -54,8 +54,9 @@ class Settings(BaseModel):
 
     @property
     def revision(self) -> int:
-        """Above 0 where results of these settings have changed while those of others of the recipe have not."""
-        return 0
+        """Above 0 where results of these settings have changed while those of others of the recipe have not: pictures in
+        bfloat16, for which targets were rounded once, too."""
+        return int(getattr(self, "precision", None) == "bfloat16")
 
 
 class Training(Settings):

@@ -105,10 +105,10 @@ class Inference(Settings):
 
     @property
     def revision(self) -> int:
-        """1 where chains go in more than one block: once all of them went together."""
+        """One more where chains go in more than one block: once all of them went together."""
         drawn = [*self.methods, *([SIDE] if self.compared or self.temperatures or self.prior_stds else [])]
         most = min((catalog.METHODS[name].defaults.get("block", CHAINS) for name in drawn), default=CHAINS)
-        return int(self.chains is not None and self.chains > most)
+        return super().revision + int(self.chains is not None and self.chains > most)
 
     @model_validator(mode="after")
     def _known_reference(self) -> Inference:

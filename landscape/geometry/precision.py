@@ -33,10 +33,12 @@ def reference(task: Task) -> Task:
 
 
 def in_precision(task: Task, dtype: torch.dtype) -> Task:
-    """The task with data and buffers in another precision; class numbers and tokens stay what they are."""
+    """The task with inputs and buffers in another precision; class numbers and tokens stay what they are, and targets are
+    not rounded to less than float32, as losses are not."""
     if task.dtype == dtype:
         return task
-    splits = {name: tuple(cast(each, dtype) for each in pair) for name, pair in task.splits.items()}
+    wide = torch.promote_types(dtype, torch.float32)
+    splits = {name: (cast(x, dtype), cast(y, wide)) for name, (x, y) in task.splits.items()}
     return replace(task, net=task.net.to(dtype=dtype), splits=splits,
                    batchnorm_batches=tuple(cast(x, dtype) for x in task.batchnorm_batches))
 

@@ -11,8 +11,11 @@ from landscape.errors import BadInput
 from landscape.figures import truth
 from landscape.geometry import precision
 from landscape.geometry.surface import Evaluator
+from landscape.networks import Net, build
 from landscape.results import Surface
 from landscape.settings import parse
+from landscape.training.losses import Gaussian
+from landscape.training.task import Task
 
 
 @pytest.mark.parametrize(("network", "norm", "way"), [("mlp", "none", None), ("mlp", "none", "together"),
@@ -69,3 +72,12 @@ def test_runs_from_before_keep_their_keys():
         assert parse(recipe, {"task": "digits", "precision": "float32"}).canonical() == plain.canonical()
         assert '"precision":"tf32"' in parse(recipe, {"task": "digits", "precision": "tf32"}).canonical()
     assert not torch.backends.cuda.matmul.allow_tf32  # asking changes nothing for others
+
+
+def test_targets_that_are_numbers_are_not_rounded():
+    x, y = torch.linspace(-1, 1, 50)[:, None], torch.linspace(1, 2, 50)[:, None]
+    task = Task(Net(build("mlp", (1,), 1, (4,))), {"train": (x, y)}, Gaussian(1e-4), 0.0)
+    lower = precision.in_precision(task, torch.bfloat16).splits["train"]
+    assert lower[0].dtype == torch.bfloat16
+    assert torch.equal(lower[1], y)
+    assert precision.in_precision(task, torch.float64).splits["train"][1].dtype == torch.float64
