@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.errors import BadInput
 from landscape.networks import dense
+from landscape.networks.accelerator import exact
 
 Buffers = dict[str, Tensor]
 
@@ -116,7 +117,9 @@ class Net:
             found = outputs_of(functional_call(module, (named, held), (inputs,)))
             return found, ({name: b for name, b in held.items() if dims[name] == 0} if moved else {})
 
-        found, after = vmap(one, (0, dims, 0 if own else None), randomness="different")(dict(self.unflatten(w)), given, x)
+        with exact(x.device):
+            several = vmap(one, (0, dims, 0 if own else None), randomness="different")
+            found, after = several(dict(self.unflatten(w)), given, x)
         for name, b in after.items():
             if b.data_ptr() != given[name].data_ptr():
                 given[name].copy_(b)
@@ -206,8 +209,9 @@ class Net:
             if f"{prefix}num_batches_tracked" in buffers:
                 buffers[f"{prefix}num_batches_tracked"].zero_()
         named = self.unflatten(w)
-        for x in batches:
-            functional_call(module, (dict(named), buffers), (x,))
+        with exact(w.device):
+            for x in batches:
+                functional_call(module, (dict(named), buffers), (x,))
         for prefix, child in norms.items() if biased else ():
             buffers[f"{prefix}running_var"].mul_((child.counted - 1) / child.counted)
         return buffers
@@ -216,7 +220,8 @@ class Net:
         """Outputs (B, ...) of w (P,) on x, BatchNorm with the statistics of x itself: in one pass what
         ``estimate_batchnorm(w, [x], biased=True)`` and an evaluation give in two."""
         buffers = {name: b.clone() for name, b in (self.buffers if buffers is None else buffers).items()}
-        return outputs_of(functional_call(self._module("statistics"), (dict(self.unflatten(w)), buffers), (x,)))
+        with exact(w.device):
+            return outputs_of(functional_call(self._module("statistics"), (dict(self.unflatten(w)), buffers), (x,)))
 
     def to(self, device=None, dtype=None) -> Net:
         """The same network on another device or in another precision."""
@@ -224,7 +229,8 @@ class Net:
 
     def _one(self, w: Tensor, x: Tensor, buffers: Buffers, training: bool) -> Tensor:
         mode = "training" if training else "evaluation"
-        return outputs_of(functional_call(self._module(mode), (dict(self.unflatten(w)), buffers), (x,)))
+        with exact(w.device):
+            return outputs_of(functional_call(self._module(mode), (dict(self.unflatten(w)), buffers), (x,)))
 
     def _module(self, mode: str) -> nn.Module:
         """This thread's copy in the mode asked for (``functional_call`` swaps attributes, so threads must not share)."""
