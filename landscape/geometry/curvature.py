@@ -126,7 +126,8 @@ class Hessian:
         self.w = objective.own(w)
         self.products = 0
         self._kept: list[Callable[[Tensor], Tensor]] | None = None
-        self.refused = self._tried() if objective.together else None
+        with numbers(self.device):
+            self.refused = self._tried() if objective.together else None
         self.several = Products(objective, self.w) if objective.together and self.refused is None else None
         self.at_once = PROBES if self.several is None else MOST
 

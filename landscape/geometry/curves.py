@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -20,8 +21,13 @@ KINDS = ("bezier", "chain")
 def bezier(t: Tensor, points: int) -> Tensor:
     """Bernstein coefficients (*n, B) at t (*n): binom(B-1, i) t^i (1-t)^(B-1-i)."""
     i = torch.arange(points, dtype=t.dtype, device=t.device)
-    binomial = torch.tensor([math.comb(points - 1, k) for k in range(points)], dtype=t.dtype, device=t.device)
-    return binomial * t[..., None] ** i * (1 - t[..., None]) ** (points - 1 - i)
+    return _binomials(points, t.dtype, t.device) * t[..., None] ** i * (1 - t[..., None]) ** (points - 1 - i)
+
+
+@lru_cache(maxsize=32)
+def _binomials(points: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Made once: every copy to a GPU waits for it, and a curve that is trained needs them in each step."""
+    return torch.tensor([math.comb(points - 1, k) for k in range(points)], dtype=dtype, device=device)
 
 
 def chain(t: Tensor, points: int) -> Tensor:
@@ -79,7 +85,7 @@ def connect(
         t = sampled(epoch, step)
         coefficients = torch.stack([COEFFICIENTS[kind](t[k], bends + 2) for k, kind in enumerate(kinds)])
         with mixed(ends.device, "float32"):  # weights are not rounded, whatever networks are computed in
-            w = coefficients[:, [0, -1]] @ ends + torch.einsum("kb,kbp->kp", coefficients[:, 1:-1], free)
+            w = coefficients[:, :: bends + 1].contiguous() @ ends + torch.einsum("kb,kbp->kp", coefficients[:, 1:-1], free)
         nll = sgd.mean_nll(task, w, buffers, x[indices], y[indices])
         return nll + task.penalty(w), nll
 

@@ -13,6 +13,7 @@ from landscape.errors import BadInput
 from landscape.geometry import operations
 from landscape.geometry.permutations import Segment, Structure
 from landscape.geometry.spaces import Axis, Spaces
+from landscape.networks.accelerator import exact
 from landscape.networks.net import Net
 
 Layout = dict[int, Axis]  # what lies along an axis of a value; an axis that is not named never changes
@@ -114,7 +115,7 @@ def permutation_structure(net: Net, x: Tensor) -> Structure:
     """
     walk = Walk(net)
     try:
-        with no_grad():
+        with no_grad(), exact(x.device):
             walk.run(x[:2])
     except RuntimeError as error:
         raise BadInput(f"The symmetries of {type(net.module).__name__} could not be read off a run on examples of shape "

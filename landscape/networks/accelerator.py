@@ -5,8 +5,9 @@ Nothing here needs a GPU: on a CPU the same steps are taken with a fixed number 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -15,6 +16,8 @@ Found = TypeVar("Found")
 SHARE = 0.7  # of the free memory that is used
 FIRST = 4  # things that the memory of one is measured on
 LOWER = ("tf32", "bfloat16")  # precisions less than float32
+
+_chosen = threading.local()  # whether this thread is within ``numbers``
 
 
 class Room:
@@ -79,12 +82,19 @@ def numbers(device: torch.device, tf32: bool = False) -> Iterator[None]:
         yield
         return
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = products.allow_tf32, convolutions.allow_tf32
+    before, within = (products.allow_tf32, convolutions.allow_tf32), getattr(_chosen, "within", False)
     products.allow_tf32 = convolutions.allow_tf32 = tf32
+    _chosen.within = True
     try:
         yield
     finally:
         products.allow_tf32, convolutions.allow_tf32 = before
+        _chosen.within = within
+
+
+def exact(device: torch.device) -> AbstractContextManager:
+    """``numbers`` of a pass through a network that nobody around has chosen any for: those of float32."""
+    return nullcontext() if device.type != "cuda" or getattr(_chosen, "within", False) else numbers(device)
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class _AsImage(nn.Module):
 
 
 def initial_weights(module: nn.Module, generator: torch.Generator) -> Tensor:
-    """A flat start (P,), in ``module.parameters()`` order: He normal weights, zero biases, norms at one and zero.
+    """A flat start (P,) on the CPU, in ``module.parameters()`` order: He normal weights, zero biases, norms at one and zero.
 
     He et al. 2015 with the gain of a ReLU for hidden layers; the last linear layer has gain one.
     """
@@ -121,7 +121,7 @@ def initial_weights(module: nn.Module, generator: torch.Generator) -> Tensor:
     for block in module.modules():
         if isinstance(block, _Block) and block.starts_at_zero:
             values[id(block.second.weight)] = torch.zeros(block.second.weight.shape)
-    return torch.cat([values.get(id(p), p.detach()).reshape(-1) for p in module.parameters()])
+    return torch.cat([values.get(id(p), p.detach().cpu()).reshape(-1) for p in module.parameters()])
 
 
 def _norm(name: str, size: int, one_dimensional: bool = False) -> list[nn.Module]:

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.errors import BadInput
 from landscape.networks import dense
-from landscape.networks.accelerator import mixed
+from landscape.networks.accelerator import exact, mixed
 
 Buffers = dict[str, Tensor]
 
@@ -117,7 +117,9 @@ class Net:
             found = outputs_of(functional_call(module, (named, held), (inputs,)))
             return found, ({name: b for name, b in held.items() if dims[name] == 0} if moved else {})
 
-        found, after = vmap(one, (0, dims, 0 if own else None), randomness="different")(dict(self.unflatten(w)), given, x)
+        with exact(x.device):
+            several = vmap(one, (0, dims, 0 if own else None), randomness="different")
+            found, after = several(dict(self.unflatten(w)), given, x)
         for name, b in after.items():
             if b.data_ptr() != given[name].data_ptr():
                 given[name].copy_(b)
@@ -208,8 +210,9 @@ class Net:
             if f"{prefix}num_batches_tracked" in buffers:
                 buffers[f"{prefix}num_batches_tracked"].zero_()
         named = self.unflatten(w)
-        for x in batches:
-            functional_call(module, (dict(named), buffers), (x,))
+        with exact(w.device):
+            for x in batches:
+                functional_call(module, (dict(named), buffers), (x,))
         for prefix, child in norms.items() if biased else ():
             buffers[f"{prefix}running_var"].mul_((child.counted - 1) / child.counted)
         return buffers
@@ -218,7 +221,8 @@ class Net:
         """Outputs (B, ...) of w (P,) on x, BatchNorm with the statistics of x itself: in one pass what
         ``estimate_batchnorm(w, [x], biased=True)`` and an evaluation give in two."""
         buffers = {name: b.clone() for name, b in (self.buffers if buffers is None else buffers).items()}
-        return outputs_of(functional_call(self._module("statistics"), (dict(self.unflatten(w)), buffers), (x,)))
+        with exact(w.device):
+            return outputs_of(functional_call(self._module("statistics"), (dict(self.unflatten(w)), buffers), (x,)))
 
     def to(self, device=None, dtype=None) -> Net:
         """The same network on another device or in another precision."""
@@ -226,7 +230,8 @@ class Net:
 
     def _one(self, w: Tensor, x: Tensor, buffers: Buffers, training: bool) -> Tensor:
         mode = "training" if training else "evaluation"
-        return outputs_of(functional_call(self._module(mode), (dict(self.unflatten(w)), buffers), (x,)))
+        with exact(w.device):
+            return outputs_of(functional_call(self._module(mode), (dict(self.unflatten(w)), buffers), (x,)))
 
     def _module(self, mode: str) -> nn.Module:
         """This thread's copy in the mode asked for (``functional_call`` swaps attributes, so threads must not share)."""
@@ -239,8 +244,19 @@ class Net:
                         child.train()
                         child.momentum = None if mode == "statistics" else 1.0
                         child.register_forward_hook(_count)
+            elif mode == "training":
+                for child in module.modules():
+                    if isinstance(child, _BatchNorm):
+                        child.register_forward_pre_hook(_in_its_own)
             setattr(self._modules, mode, module)
         return getattr(self._modules, mode)
+
+
+def _in_its_own(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """BatchNorm's inputs in the numbers of its statistics, where a convolution in mixed precision gave others: kernels that
+    take both are not there for every device and for several networks at once."""
+    own = module.weight if module.running_mean is None else module.running_mean
+    return inputs if own is None else (inputs[0].to(own.dtype), *inputs[1:])
 
 
 def _count(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.errors import BadInput, Diverged
+from landscape.networks.accelerator import numbers
 from landscape.networks.architectures import initial_weights
 from landscape.networks.net import Net, stack
 from landscape.posteriors.likelihood import one_thread
@@ -103,7 +104,7 @@ def _trained(task: Task, layers, drop: float, generator: torch.Generator, watch:
         nll = task.likelihood.nll(outputs, y[own]).mean()[None]
         return nll + task.penalty(parameters), nll
 
-    with one_thread(x.device):
+    with one_thread(x.device), numbers(x.device):
         state = sgd.run(sgd.start(w[None]), objective, examples=len(x), seeds=[seed], schedule=linear,
                         after_epoch=lambda state: watch(state.epoch, total, None), **options)
     if state.diverged:

@@ -118,9 +118,10 @@ def _kronecker(task: Task, w: Tensor, prior: float, temperature: float, shape: t
     if task.net.batchnorm:
         raise BadInput("The Kronecker-factored Laplace approximation is not made for BatchNorm. Choose the last layer's.")
     classes = isinstance(task.likelihood, Categorical)
-    module = copy.deepcopy(task.net.module).requires_grad_(True).eval()
-    torch.nn.utils.vector_to_parameters(w.to(task.splits["train"][0]), module.parameters())
-    data = torch.utils.data.TensorDataset(*task.splits["train"])
+    module = copy.deepcopy(task.net.module).cpu().requires_grad_(True).eval()  # the generator draws where the module is
+    x, y = (each.cpu() for each in task.splits["train"])
+    torch.nn.utils.vector_to_parameters(w.to(x), module.parameters())
+    data = torch.utils.data.TensorDataset(x, y)
     sigma = {} if classes else {"sigma_noise": math.sqrt(task.likelihood.variance)}
     fitted = Laplace(module, "classification" if classes else "regression", subset_of_weights="all",
                      hessian_structure="kron", prior_precision=prior, temperature=temperature, **sigma)

@@ -231,7 +231,7 @@ class Recorder:
         open_ = self.counts[chains] < self.z.shape[1]
         rows = chains[open_]
         place, there = self.counts[rows], open_.to(self.z.device)
-        self.z[rows, place] = z[there].to(self.z)
+        self.z[rows, place] = z.to(self.z)[there]
         self.log_density[rows, place] = values[there]
         self.counts[rows] += 1
         done = int(self.counts.min())

@@ -74,7 +74,7 @@ class Moments:
     def offsets(self, count: int, scale: float, generator: torch.Generator) -> Tensor:
         """``count`` draws less the mean, (count, P)."""
         size = len(self.mean)
-        noise = torch.randn(count, size + self.rank, generator=generator, dtype=torch.float64)
+        noise = torch.randn(count, size + self.rank, generator=generator, dtype=torch.float64).to(self.mean.device)
         return self._offsets(noise[:, :size], noise[:, size:], scale)
 
 

@@ -52,9 +52,9 @@ def grid(n):
 @pytest.mark.parametrize(("network", "norm"), NETWORKS)
 def test_surfaces_equal_those_of_the_cpu(network, norm):
     here, there = task_of(network, norm), task_of(network, norm, "cuda")
-    expected, evaluator = Evaluator(here, plane_of(here))(grid(70)), Evaluator(there, plane_of(here))
+    expected, evaluator = Evaluator(here, plane_of(here))(grid(24)), Evaluator(there, plane_of(here))
     assert evaluator.said["kind"] == "together"
-    found = evaluator(grid(70))
+    found = evaluator(grid(24))
     for metric, values in expected.items():
         np.testing.assert_allclose(found[metric], values, **({"atol": 0.01} if metric.endswith("error") else {"rtol": 1e-5}))
 
@@ -62,7 +62,7 @@ def test_surfaces_equal_those_of_the_cpu(network, norm):
 @pytest.mark.parametrize(("network", "norm"), NETWORKS)
 def test_nothing_waits_within_a_chunk(network, norm, strict):
     task = task_of(network, norm, "cuda")
-    evaluator, z = Evaluator(task, plane_of(task)), torch.tensor(grid(64), device="cuda")
+    evaluator, z = Evaluator(task, plane_of(task)), torch.tensor(grid(24), device="cuda")
     evaluator.on_device(z)  # measures how many fit
     strict()
     evaluator.on_device(z)
@@ -168,7 +168,7 @@ def test_memory_that_runs_out_halves_the_networks_of_a_step(little, monkeypatch)
     seeds = tuple(range(64))
     expected, rooms, made = trained(task, seeds), [], sgd.Room
     monkeypatch.setattr(sgd, "Room", lambda *given: rooms.append(made(*given)) or rooms[-1])
-    little(48 * 2**20)
+    little(12 * 2**20)
     found = trained(task, seeds)
     assert rooms[0].halved > 0 or rooms[0].size < 64
     torch.testing.assert_close(found.parameters, expected.parameters, rtol=1e-3, atol=1e-4)
