@@ -101,7 +101,8 @@ class _Splines:
             for each in linear:
                 size = (START if each is linear[-1] else 1.0) / each.weight.shape[1] ** 0.5
                 for parameter in (each.weight, each.bias):
-                    parameter.data = size * noise(tuple(parameter.shape), generator, target)
+                    with torch.no_grad():
+                        parameter.copy_(size * noise(tuple(parameter.shape), generator, target))
         self.log_scale = gaussian.deviation.diagonal().log().sum()
 
     def __call__(self, e: Tensor) -> tuple[Tensor, Tensor]:

@@ -54,6 +54,14 @@ class There(Tensor):
     def untyped_storage(self) -> torch.UntypedStorage:
         return self.held.untyped_storage()
 
+    @property
+    def data(self) -> There:
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        raise NotImplementedError("The stand-in cannot give a tensor other memory: copy_ into it under no_grad instead.")
+
     def tolist(self) -> list:
         return self.cpu().tolist()
 
