@@ -35,11 +35,11 @@ def architecture(network: str, tensors: Mapping[str, Tensor], shape: tuple[int, 
     if network != "auto":
         if network not in catalog.NETWORKS:
             raise unknown("network", network, catalog.NETWORKS)
-        return _READERS[network](network, tensors, tuple(shape), outputs)
+        return _read(network, tensors, tuple(shape), outputs)
     reasons = []
-    for name, reader in _READERS.items():
+    for name in _READERS:
         try:
-            return reader(name, tensors, tuple(shape), outputs)
+            return _read(name, tensors, tuple(shape), outputs)
         except BadInput as error:
             reasons.append(f"{name}: {error}")
     raise BadInput("The file fits none of this project's networks; name yours as package.module:factory, or give a "
@@ -99,25 +99,35 @@ def _channels(shape: tuple[int, ...]) -> int:
 _READERS = {"mlp": _mlp, "conv": _conv, "preresnet8": _preresnet, "preresnet20": _preresnet}
 
 
-def _layers(tensors: Mapping[str, Tensor], axes: set[int]) -> list[_Layer]:
-    """The layers in file order, or where that makes no sense (an alphabetic file) in module order."""
-    names = [name for name in tensors if not name.endswith(COUNTER)]
+def _read(network: str, tensors: Mapping[str, Tensor], shape: tuple[int, ...], outputs: int) -> Architecture:
+    """Off the tensors in file order, or where that makes no sense (in an alphabetic file, say) in module order."""
     try:
-        return _layers_in(names, tensors, axes)
-    except BadInput:
-        return _layers_in(in_module_order(names), tensors, axes)
+        return _READERS[network](network, tensors, shape, outputs)
+    except BadInput as error:
+        ordered = {name: tensors[name] for name in in_module_order(tensors)}
+        try:
+            return _READERS[network](network, ordered, shape, outputs)
+        except BadInput:
+            if isinstance(error, _NoPlace):
+                raise
+            raise error from None
 
 
-def _layers_in(names: list[str], tensors: Mapping[str, Tensor], axes: set[int]) -> list[_Layer]:
+class _NoPlace(BadInput):
+    """A tensor that belongs to none before it: perhaps for want of order."""
+
+
+def _layers(tensors: Mapping[str, Tensor], axes: set[int]) -> list[_Layer]:
     layers: list[_Layer] = []
-    for name in names:
-        tensor = tensors[name]
+    for name, tensor in tensors.items():
+        if name.endswith(COUNTER):
+            continue
         if tensor.ndim in axes:
             layers.append(_Layer(tensor.shape[0], tensor.shape[1], tuple(tensor.shape[2:]), 0))
         elif tensor.ndim == 1 and layers and len(tensor) == layers[-1].outputs:
             layers[-1] = replace(layers[-1], vectors=layers[-1].vectors + 1)
         else:
-            raise BadInput(f"{name} with shape {tuple(tensor.shape)} has no place in it.")
+            raise _NoPlace(f"{name} with shape {tuple(tensor.shape)} has no place in it.")
     if not layers:
         raise BadInput("there is no weight matrix in the file.")
     return layers

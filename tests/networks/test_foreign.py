@@ -43,6 +43,18 @@ def test_widths_and_norm_are_read_off_the_shapes(tmp_path, network, shape, width
         assert torch.equal(matched.w, torch.cat([p.detach().reshape(-1) for p in module.parameters()]))
 
 
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize(("network", "shape", "widths"), [("mlp", (4,), (4, 4, 4)), ("conv", (4, 6, 6), (4, 4)), *OURS[:-2]])
+def test_the_order_of_a_file_does_not_matter(network, shape, widths, norm):
+    """Also where all layers have one width, so that few orders are impossible."""
+    module = build(network, shape, 3, widths, norm=norm)
+    names, shuffle = list(module.state_dict()), random.Random(0).shuffle
+    for _ in range(20):
+        shuffle(names)
+        shuffled = {name: module.state_dict()[name] for name in names}
+        assert shapes(module_for("auto", {}, shuffled, shape, 3)) == shapes(module)
+
+
 def test_a_plain_mlp_of_other_names_is_ours_too():
     class Plain(nn.Module):
         def __init__(self):
