@@ -11,7 +11,7 @@ app: $(READY)  ## open the app in a browser
 	$(BIN)/landscape app $(ARGS)
 
 test: $(READY)  ## the whole test suite; ARGS='-k curves' for a part of it
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope $(ARGS)
 
 audit: $(READY)  ## dependencies: hashes as they were, no known holes; ARGS=--write lists files that are new
 	$(BIN)/python .ci/audit.py $(ARGS)

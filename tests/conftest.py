@@ -2,30 +2,38 @@
 and workers, and those that drive a browser, come one after another: each of them has a machine to itself in real life."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the cores to the tests beside them
-HERE = Path(__file__).parent
 TOGETHER = {"faults": "processes", "runs": "processes", "sharing": "processes", "scale": "processes",
             "test_operations.py": "processes"}
 FIRST = ("processes", "browser", "test_regression_posterior.py")  # they take longest
 
 
-def _group(item: pytest.Item) -> str:
-    inside = item.path.relative_to(HERE)
-    if item.get_closest_marker("browser"):
+def _group(nodeid: str) -> str:
+    _, *inside = nodeid.partition("::")[0].split("/")
+    if inside[-1].endswith("browser.py"):
         return "browser"
-    return TOGETHER.get(inside.parts[0], str(inside))
+    return TOGETHER.get(inside[0], "/".join(inside))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
     order = [*FIRST, ""]
-    items.sort(key=lambda item: next(i for i, name in enumerate(order) if groups[item].endswith(name)))
+    items.sort(key=lambda item: next(i for i, name in enumerate(order) if _group(item.nodeid).endswith(name)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """(Marks for groups are not read by every xdist that fits a pytest.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    config.option.loadscopereorder = False  # they come in the order above
+    return Scheduling(config, log)
 
 
 @pytest.fixture

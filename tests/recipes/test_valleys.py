@@ -108,7 +108,7 @@ def test_stopped_anywhere_and_continued_equals_undisturbed(tmp_path, batchnorm, 
     made = identify("valleys", parse("valleys", SMALL | given))
     stops = 0
     while True:
-        with Stopping(tmp_path / "stopped", after=50 + 100 * batchnorm) as store:
+        with Stopping(tmp_path / "stopped", after=50 + 40 * batchnorm) as store:
             store.enter(**made.row())
             status = run_job(store, made.key)[0]
         if status == "done":
