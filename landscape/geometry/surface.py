@@ -25,7 +25,7 @@ from landscape.geometry.subspace import Subspace
 from landscape.geometry.together import MOST, Together
 from landscape.networks.accelerator import LOWER, Room, free_bytes, numbers
 from landscape.networks.net import Buffers
-from landscape.training.losses import Judge
+from landscape.training.losses import Judge, summed
 from landscape.training.task import Task
 
 BATCH = 512  # examples of one forward pass of a module
@@ -237,11 +237,11 @@ class Evaluator:
                 x, y = task.splits[split]
                 sums = torch.zeros(2, dtype=torch.float64, device=self.device)
                 if in_one:
-                    sums += self._sums(task.net.on_own_statistics(w, x), y)
+                    sums += summed(self.run.likelihood, task.net.on_own_statistics(w, x), y)
                 else:
                     batch = task.batch or BATCH
                     for i in range(0, len(x), batch):
-                        sums += self._sums(task.net(w, x[i : i + batch], buffers), y[i : i + batch])
+                        sums += summed(self.run.likelihood, task.net(w, x[i : i + batch], buffers), y[i : i + batch])
                 out[2 * s : 2 * s + 2, p] = sums / len(x)
         return out
 
@@ -257,10 +257,5 @@ class Evaluator:
             for s, split in enumerate(self.splits):
                 batch, y = self._tiles[split], self.run.splits[split][1]
                 outputs = folded.on_own_statistics(w, batch) if self._in_one else folded.outputs(weights, batch)
-                out[2 * s : 2 * s + 2, p] = self._sums(outputs, y) / len(y)
+                out[2 * s : 2 * s + 2, p] = summed(self.run.likelihood, outputs, y) / len(y)
         return out
-
-    def _sums(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Sums (2,) over examples of loss and error."""
-        likelihood = self.run.likelihood
-        return torch.stack([likelihood.nll(outputs, y).double().sum(), likelihood.error(outputs, y).double().sum()])

@@ -15,6 +15,7 @@ from torch import Tensor
 from landscape.geometry.subspace import Subspace
 from landscape.networks import dense
 from landscape.networks.net import Buffers
+from landscape.training.losses import summed
 from landscape.training.task import Task
 
 GROUP = 4  # points that go together on a CPU
@@ -75,7 +76,7 @@ class Together:
                     h = torch.bmm(weight, h) if offset is None else torch.baddbmm(offset, weight, h)
                     h = dense.activate_(layer.activation, h)
                 stop = start + h.shape[-1]
-                sums = sums + self._sums(h.transpose(1, 2), y[start:stop])
+                sums = sums + summed(self.task.likelihood, h.transpose(1, 2), y[start:stop])
                 start = stop
             means.append(sums / len(y))
         return torch.cat(means)
@@ -96,15 +97,10 @@ class Together:
         for split in self.splits:
             x, y = task.splits[split]
             if self.in_one:
-                means.append(self._sums(net.many_on_own_statistics(w, x), y) / len(x))
+                means.append(summed(self.task.likelihood, net.many_on_own_statistics(w, x), y) / len(x))
                 continue
             sums, size = 0.0, task.batch or BATCH
             for i in range(0, len(x), size):
-                sums = sums + self._sums(net.many(w, x[i : i + size], buffers), y[i : i + size])
+                sums = sums + summed(self.task.likelihood, net.many(w, x[i : i + size], buffers), y[i : i + size])
             means.append(sums / len(x))
         return torch.cat(means)
-
-    def _sums(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Sums (2, n) over examples of loss and error, from outputs (n, B, ...)."""
-        likelihood = self.task.likelihood
-        return torch.stack([likelihood.nll(outputs, y).double().sum(-1), likelihood.error(outputs, y).double().sum(-1)])

@@ -12,7 +12,7 @@ from torch import Tensor
 from landscape.data import Dataset, Split
 from landscape.recipes.places import Place, Places
 from landscape.results import METRICS, Opened
-from landscape.training.losses import Categorical, Gaussian
+from landscape.training.losses import Categorical, Gaussian, each_judged
 from landscape.training.task import Task
 
 BATCH, DENSE_BATCH = 512, 8192  # examples of one forward pass: of any module, of a stack of linear layers
@@ -77,8 +77,9 @@ def _passed(task: Task, place: Place, split: str, keep: bool) -> tuple[Tensor, T
     outputs, losses, errors, start = [], [], torch.zeros(()), 0
     for out in predicted(task, place, x):
         target = y[start : start + len(out)]
-        losses.append(task.likelihood.nll(out, target).double())
-        errors = errors + task.likelihood.error(out, target).double().sum().cpu()
+        nll, error = each_judged(task.likelihood, out, target)
+        losses.append(nll)
+        errors = errors + error.sum().cpu()
         outputs += [out.cpu()] if keep else []
         start += len(out)
     return torch.cat(outputs) if keep else torch.empty(0), torch.cat(losses), float(task.likelihood.combine(errors / len(x)))

@@ -210,6 +210,20 @@ class Given(_SideBySide):
         return self.ignorance, SquaredError().chance(y)[1] if self.kind == "numbers" else self.ignorance
 
 
+def each_judged(likelihood: Likelihood, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss and error (..., B) float64 of every example, for outputs (..., B, C) that nobody takes gradients of.
+
+    The softmax is taken in float64: in float32 a loss of .001 would be right to five digits alone.
+    """
+    exact = outputs.double() if isinstance(likelihood, Categorical) else outputs
+    return likelihood.nll(exact, y).double(), likelihood.error(outputs, y).double()
+
+
+def summed(likelihood: Likelihood, outputs: Tensor, y: Tensor) -> Tensor:
+    """The same, summed over examples: (2, ...) float64."""
+    return torch.stack([each.sum(-1) for each in each_judged(likelihood, outputs, y)])
+
+
 @cache
 def _least_exponent(dtype: torch.dtype) -> float:
     """Exponentials below it are not normal numbers: too small to count, and many times slower."""

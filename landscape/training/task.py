@@ -10,7 +10,7 @@ from torch import Tensor
 
 from landscape.data import Dataset
 from landscape.networks.net import Buffers, Net, row
-from landscape.training.losses import Categorical, Gaussian, Likelihood
+from landscape.training.losses import Categorical, Gaussian, Likelihood, summed
 
 CHUNK_BYTES = 64 * 2**20
 LARGE = 2**22  # weights from which on no copies of a network are made
@@ -75,8 +75,7 @@ class Task:
                     outputs = self.net(part[0], x[start:stop], own)[None]
                 else:
                     outputs = self.net(part, x[start:stop], own)
-                sums[0, i : i + step] += self.likelihood.nll(outputs, y[start:stop]).double().sum(-1)
-                sums[1, i : i + step] += self.likelihood.error(outputs, y[start:stop]).double().sum(-1)
+                sums[:, i : i + step] += summed(self.likelihood, outputs, y[start:stop])
         nll, error = sums.cpu() / len(x)
         penalty = self._penalty(w)
         return {"nll": nll, "error": self.likelihood.combine(error), "penalty": penalty, "loss": nll + penalty}

@@ -13,9 +13,12 @@ from landscape.data import load
 from landscape.errors import BadInput, Cancelled
 from landscape.geometry import refine
 from landscape.geometry.curves import Curve
+from landscape.geometry.precision import in_precision
 from landscape.geometry.subspace import Subspace, plane
 from landscape.geometry.surface import Evaluator
 from landscape.networks import Net, build
+from landscape.networks.architectures import initial_weights
+from landscape.training import schedules, sgd
 from landscape.training.losses import Gaussian
 from landscape.training.task import Task, task_from
 
@@ -91,6 +94,22 @@ def test_many_points_equal_one_by_one_in_float64(network, norm):
         x, y = task.splits["test"]
         expected = task.likelihood.nll(task.net(w, x, task.buffers(w)), y).mean()
         assert drawn["test_nll"][i] == pytest.approx(float(expected), rel=1e-10)
+
+
+@pytest.mark.parametrize(("network", "way"), [("mlp", None), ("mlp", "together"), ("conv", "folded"), ("conv", "module"),
+                                               ("conv", "together")])
+def test_small_losses_keep_their_digits_whoever_computes_them(network, way):
+    """Networks that are sure of what they say: at such losses a softmax in float32 is off by more than the anchor allows."""
+    task = task_of("digits", network, (32, 32) if network == "mlp" else (8, 8))
+    starts = torch.stack([initial_weights(task.net.module, sgd.generator(seed, 0)) for seed in range(3)])
+    state = sgd.train(task, [0, 1, 2], starts, epochs=60, batch_size=20, lr=0.02, momentum=0.9, schedule=schedules.linear)
+    sure = 1.2 * state.parameters
+    sub = plane(*sure)
+    found = Evaluator(task, sub, ("train",), way=way)(sub.project(sure).numpy())["train_nll"]
+    true = in_precision(task, torch.float64).evaluate(sure.double(), "train")["nll"].numpy()
+    assert true.max() < 0.001
+    np.testing.assert_allclose(found, true, rtol=1e-5)
+    np.testing.assert_allclose(task.evaluate(sure, "train")["nll"].numpy(), true, rtol=1e-5)
 
 
 def test_values_do_not_depend_on_company_or_threads():

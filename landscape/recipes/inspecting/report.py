@@ -16,6 +16,7 @@ from landscape.recipes.inspecting.files import Contents, Family, contents, short
 from landscape.recipes.inspecting.subject import Subject, subject
 from landscape.results import Summary
 from landscape.settings_inspect import Inspect
+from landscape.training.losses import summed
 
 SAMPLES = 12  # pictures of inputs that are shown
 STORED = "each file's own stored statistics"
@@ -96,8 +97,7 @@ def judged(subject: Subject, fitted: Match, progress: Callable[[float], None]) -
         sums, said = torch.zeros(2, dtype=torch.float64), []
         for start, stop in task.batches(len(x)):
             outputs = task.net(w, x[start:stop], buffers)
-            sums[0] += task.likelihood.nll(outputs, y[start:stop]).double().sum().cpu()
-            sums[1] += task.likelihood.error(outputs, y[start:stop]).double().sum().cpu()
+            sums += summed(task.likelihood, outputs, y[start:stop]).cpu()
             said.append(outputs.argmax(-1).to(torch.int32).cpu())
             progress(stop / len(x) if split == subject.splits[-1] else 0.0)
         nll, error = sums / len(x)
