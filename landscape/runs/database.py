@@ -68,7 +68,7 @@ def _there(path: Path) -> bool:
     except PermissionError:
         raise StoreError(cannot_be_read(path.parent)) from None
     for each in (path, _log(path)):
-        if each.exists() and not may(each, os.R_OK):
+        if not may(each, os.R_OK) and each.exists() and not may(each, os.R_OK):  # a log comes and goes meanwhile
             raise StoreError(cannot_be_read(each))
     return True
 
